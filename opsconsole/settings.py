@@ -1,0 +1,178 @@
+"""Settings, all from the environment (see README). One file; a bad value stops the start with one sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from opsconsole import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+TESTING = "pytest" in sys.modules
+
+# --- The console's own settings ---------------------------------------------------------------------------
+OPS_PRODUCTION = env.flag("OPS_PRODUCTION", False)
+OPS_DATA_DIR = env.directory("OPS_DATA_DIR", BASE_DIR / "var")
+OPS_DEMO = env.flag("OPS_DEMO", True)
+OPS_ADMIN_PASSWORD = env.text("OPS_ADMIN_PASSWORD")
+PORT = env.integer("PORT", 8000, low=1, high=65535)
+#: Seconds an operation may take before the worker settles it to what the engine then shows.
+OPS_DEADLINES = {
+    "run": env.integer("OPS_DEADLINE_RUN", 60, low=1, high=86_400),
+    "pause": env.integer("OPS_DEADLINE_PAUSE", 60, low=1, high=86_400),
+    "forced-pause": env.integer("OPS_DEADLINE_FORCED_PAUSE", 30, low=1, high=86_400),
+    "continue": env.integer("OPS_DEADLINE_CONTINUE", 60, low=1, high=86_400),
+    "stop": env.integer("OPS_DEADLINE_STOP", 30, low=1, high=86_400),
+    "detect": env.integer("OPS_DEADLINE_DETECT", 30, low=1, high=86_400),
+}
+#: Seconds a worker may hold a task without renewing its lease.
+OPS_LEASE_SECONDS = env.integer("OPS_LEASE_SECONDS", 30, low=5, high=600)
+#: Seconds of steady running after which earlier automatic restarts no longer count against the limit.
+OPS_RESTART_WINDOW = env.integer("OPS_RESTART_WINDOW", 600, low=1, high=86_400)
+
+# --- Safety ------------------------------------------------------------------------------------------------
+DEBUG = False
+SECRET_KEY = env.secret_key("OPS_SECRET_KEY", OPS_DATA_DIR, production=OPS_PRODUCTION)
+SECRET_KEY_FALLBACKS = env.names("OPS_SECRET_KEY_FALLBACKS", "")
+ALLOWED_HOSTS = env.names("OPS_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+if OPS_PRODUCTION and not env.text("OPS_ALLOWED_HOSTS"):
+    raise ImproperlyConfigured("OPS_ALLOWED_HOSTS must name the hosts of this console when OPS_PRODUCTION=1.")
+if OPS_PRODUCTION and "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("OPS_ALLOWED_HOSTS must not be * when OPS_PRODUCTION=1.")
+CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS] if OPS_PRODUCTION else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = OPS_PRODUCTION
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SECURE_SSL_REDIRECT = OPS_PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if OPS_PRODUCTION else None
+SECURE_HSTS_SECONDS = 31_536_000 if OPS_PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = OPS_PRODUCTION
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Django ------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_tables2",
+    "tasks.apps.TasksConfig",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "opsconsole.urls"
+WSGI_APPLICATION = "opsconsole.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "tasks:list"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+if TESTING:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def database() -> dict[str, object]:
+    """Return the control database: DATABASE_URL, else SQLite in the data directory."""
+    try:
+        config = dict(dj_database_url.parse(env.text("DATABASE_URL") or f"sqlite:///{OPS_DATA_DIR / 'console.db'}"))
+    except (ValueError, KeyError) as error:
+        # The value holds a password: the sentence names the setting, never what it says.
+        raise ImproperlyConfigured(
+            f"DATABASE_URL can't be read ({type(error).__name__}); "
+            "it looks like postgresql://user:password@host:5432/name."
+        ) from None
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON",
+        }
+    elif config["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL must be an sqlite or a postgresql address.")
+    else:
+        config["CONN_MAX_AGE"] = 60
+        config["CONN_HEALTH_CHECKS"] = True
+        config["OPTIONS"] = {"connect_timeout": 5}
+    return config
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = OPS_DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if TESTING
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+DJANGO_TABLES2_TEMPLATE = "tasks/partials/table.html"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("OPS_LOG_LEVEL", "INFO").upper()},
+}

@@ -1,0 +1,29 @@
+"""The console's memory, one noun a file."""
+
+from tasks.models.connection import Connection, ConnectionKind
+from tasks.models.dirty_row import DirtyRow
+from tasks.models.history import StatusChange
+from tasks.models.operation import OperationRequest
+from tasks.models.resource_group import EngineKind, ResourceGroup
+from tasks.models.run import Attempt, Run
+from tasks.models.snapshot import Snapshot, SnapshotKind
+from tasks.models.task import StartPosition, Task, WriteMode
+from tasks.models.worker import WorkerHeartbeat
+
+__all__ = [
+    "Attempt",
+    "Connection",
+    "ConnectionKind",
+    "DirtyRow",
+    "EngineKind",
+    "OperationRequest",
+    "ResourceGroup",
+    "Run",
+    "Snapshot",
+    "SnapshotKind",
+    "StartPosition",
+    "StatusChange",
+    "Task",
+    "WorkerHeartbeat",
+    "WriteMode",
+]
