@@ -1,0 +1,148 @@
+"""What the matrix can't know: permission, operation in flight, snapshot, group. One refusal object for all surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Count
+from django.utils import timezone
+
+from tasks.matrix import MATRIX, operations_for, why_not
+from tasks.models import OperationRequest, ResourceGroup, Snapshot, Task
+from tasks.models.task import OCCUPYING
+from tasks.statuses import Operation, Outcome, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an operation is refused: page, API, command line, admin and history show this one."""
+
+    code: str  # stable: not_allowed, in_progress, no_snapshot, group_missing, ...
+    sentence: str
+    allowed: tuple[Operation, ...] = ()  # what is allowed now
+    wait_for: str = ""  # what has to happen first
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "message": self.sentence,
+            "allowed": [operation.value for operation in self.allowed],
+            "wait_for": self.wait_for,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the guards need to know of one task. Made by `load_facts`, a constant number of queries for many."""
+
+    status: Status
+    submitted: bool
+    group_name: str
+    group: ResourceGroup | None
+    group_used: int
+    has_snapshot: bool
+    restart_due: bool
+    open_request: OperationRequest | None = None
+    may: Callable[[str], bool] = field(default=lambda permission: True)
+
+
+def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permission: True) -> dict[int, Facts]:
+    """Return the facts of each task by primary key, in four queries."""
+    tasks = list(tasks)
+    ids = [task.pk for task in tasks]
+    names = {task.group_id for task in tasks}
+    groups = {group.name: group for group in ResourceGroup.objects.filter(name__in=names)}
+    used = places_used(names)
+    usable = set(Snapshot.objects.filter(task__in=ids, unusable="").values_list("task_id", flat=True).distinct())
+    requests = OperationRequest.objects.filter(task__in=ids, outcome=Outcome.OPEN)
+    open_requests = {request.task_id: request for request in requests}
+    return {
+        task.pk: Facts(
+            status=Status(task.status),
+            submitted=task.submitted_at is not None,
+            group_name=task.group_id or "",
+            group=groups.get(task.group_id),
+            group_used=used.get(task.group_id, 0),
+            has_snapshot=task.pk in usable,
+            restart_due=task.restart_at is not None,
+            open_request=open_requests.get(task.pk),
+            may=may,
+        )
+        for task in tasks
+    }
+
+
+def places_used(groups: Collection[str]) -> dict[str, int]:
+    """Return how many tasks hold a place in each of `groups`."""
+    counted = Task.objects.filter(group__in=groups, status__in=OCCUPYING).order_by()
+    return dict(counted.values_list("group").annotate(n=Count("pk")))
+
+
+def refusal(operation: Operation, facts: Facts) -> Refusal | None:
+    """Return None where `operation` may be accepted now, else the reason why not."""
+    if not facts.submitted:
+        return Refusal("not_submitted", "This task is a draft; submit it first.")
+    row = MATRIX[operation]
+    if not facts.may(row.permission):
+        return Refusal(
+            "permission", f"You may not {operation.label.lower()} tasks; ask an administrator for the right."
+        )
+    return _by_matrix(operation, facts) or _by_snapshot(operation, facts) or _by_group(operation, facts)
+
+
+def _by_matrix(operation: Operation, facts: Facts) -> Refusal | None:
+    sentence = why_not(operation, facts.status)
+    if sentence is None:
+        return None
+    request = facts.open_request
+    if facts.status is Status.OPERATING and request is not None:
+        seconds = max(0, int((timezone.now() - request.requested_at).total_seconds()))
+        label = Operation(request.operation).label
+        same = request.operation == operation
+        return Refusal(
+            "in_progress",
+            f"{label} was {'already ' if same else ''}requested by {request.actor_name}, {seconds} s ago.",
+            wait_for=f"{label} to settle, at the latest {request.deadline_at:%H:%M:%S} UTC",
+        )
+    return Refusal("not_allowed", sentence, allowed=operations_for(facts.status))
+
+
+def _by_snapshot(operation: Operation, facts: Facts) -> Refusal | None:
+    others = tuple(o for o in operations_for(facts.status) if o is not operation)
+    if MATRIX[operation].needs_snapshot and not facts.has_snapshot:
+        return Refusal("no_snapshot", "There is no usable snapshot to continue from.", allowed=others)
+    if operation is Operation.PAUSE and facts.restart_due:
+        return Refusal(
+            "restarting",
+            "The task is between two automatic restarts: nothing runs that could take a snapshot. "
+            "Forced pause keeps the most recent one.",
+            allowed=others,
+            wait_for="the restart",
+        )
+    return None
+
+
+def _by_group(operation: Operation, facts: Facts) -> Refusal | None:
+    if not MATRIX[operation].starts:
+        return None
+    others = tuple(o for o in operations_for(facts.status) if not MATRIX[o].starts)
+    group = facts.group
+    if group is None:
+        return None  # the worker finds it missing and says so by status: Detection exception
+    if not group.enabled:
+        return Refusal(
+            "group_disabled",
+            f"Resource group {group.name} is disabled for maintenance.",
+            allowed=others,
+            wait_for=f"{group.name} to be enabled",
+        )
+    if facts.group_used >= group.capacity:
+        return Refusal(
+            "group_full",
+            f"Resource group {group.name} is full: {facts.group_used} of {group.capacity} places are taken.",
+            allowed=others,
+            wait_for=f"a place in {group.name}",
+        )
+    return None
