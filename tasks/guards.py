@@ -52,7 +52,7 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
     """Return the facts of each task by primary key, in four queries."""
     tasks = list(tasks)
     ids = [task.pk for task in tasks]
-    names = {task.group_id for task in tasks}
+    names = {task.group_id or "" for task in tasks}
     groups = {group.name: group for group in ResourceGroup.objects.filter(name__in=names)}
     used = places_used(names)
     usable = set(Snapshot.objects.filter(task__in=ids, unusable="").values_list("task_id", flat=True).distinct())
@@ -63,8 +63,8 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
             status=Status(task.status),
             submitted=task.submitted_at is not None,
             group_name=task.group_id or "",
-            group=groups.get(task.group_id),
-            group_used=used.get(task.group_id, 0),
+            group=groups.get(task.group_id or ""),
+            group_used=used.get(task.group_id or "", 0),
             has_snapshot=task.pk in usable,
             restart_due=task.restart_at is not None,
             open_request=open_requests.get(task.pk),
@@ -76,8 +76,8 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
 
 def places_used(groups: Collection[str]) -> dict[str, int]:
     """Return how many tasks hold a place in each of `groups`."""
-    counted = Task.objects.filter(group__in=groups, status__in=OCCUPYING).order_by()
-    return dict(counted.values_list("group").annotate(n=Count("pk")))
+    counted = Task.objects.filter(group__name__in=groups, status__in=OCCUPYING).order_by()
+    return dict(counted.values_list("group_id").annotate(n=Count("pk")))
 
 
 def refusal(operation: Operation, facts: Facts) -> Refusal | None:

@@ -1,0 +1,18 @@
+"""The console's settings for tests: an own data directory, a quick password hasher, static files without a manifest."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+if "OPS_TEST_DATA_DIR" not in os.environ:
+    os.environ["OPS_TEST_DATA_DIR"] = tempfile.mkdtemp(prefix="opsconsole-test-")
+    atexit.register(shutil.rmtree, os.environ["OPS_TEST_DATA_DIR"], ignore_errors=True)
+os.environ["OPS_DATA_DIR"] = os.environ["OPS_TEST_DATA_DIR"]
+os.environ["OPS_DEMO"] = "0"
+
+from opsconsole.settings import *  # noqa: F403
+from opsconsole.settings import STORAGES
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
