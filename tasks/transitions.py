@@ -44,7 +44,8 @@ def move(
 ) -> StatusChange:
     """Change `task` from `expected` to `to`, write the history row, and set `columns` in the same statement.
 
-    `status_before` is what Re-detect returns to (default: `expected`). `lease_owner`, where given, must still hold the lease. `task` in memory is brought up to date.
+    `status_before` is what Re-detect returns to (default: `expected`). `lease_owner`, where given, must
+    still hold the lease. `task` in memory is brought up to date.
     Raises MovedOn when the compare fails, ValueError for a change that is not in LEGAL,
     RuntimeError outside a transaction: status and history are written together or not at all.
     """
