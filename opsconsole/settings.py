@@ -128,6 +128,7 @@ def database() -> dict[str, object]:
             f"DATABASE_URL can't be read ({type(error).__name__}); "
             "it looks like postgresql://user:password@host:5432/name."
         ) from None
+    config["CONN_MAX_AGE"] = 60
     if config["ENGINE"] == "django.db.backends.sqlite3":
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
@@ -137,7 +138,6 @@ def database() -> dict[str, object]:
     elif config["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must be an sqlite or a postgresql address.")
     else:
-        config["CONN_MAX_AGE"] = 60
         config["CONN_HEALTH_CHECKS"] = True
         config["OPTIONS"] = {"connect_timeout": 5}
     return config

@@ -48,11 +48,11 @@ class Attempt(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts")
     epoch = models.PositiveIntegerField()
     cause = models.CharField(max_length=10, choices=AttemptCause.choices)
+    request = models.ForeignKey("OperationRequest", null=True, on_delete=models.SET_NULL, related_name="attempts")
     from_snapshot = models.ForeignKey("Snapshot", null=True, on_delete=models.SET_NULL, related_name="+")
     replay_forecast = models.BigIntegerField(null=True)  # rows between the snapshot and the furthest written
-    job_id = models.CharField(max_length=100, blank=True)
     started_at = models.DateTimeField()
-    running_at = models.DateTimeField(null=True)  # when the engine was first seen to run it
+    running_at = models.DateTimeField(null=True)  # when the engine was first seen to know it
     ended_at = models.DateTimeField(null=True)
     ended_as = models.CharField(max_length=20, blank=True)
     end_reason = models.TextField(blank=True)

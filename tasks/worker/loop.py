@@ -1,0 +1,191 @@
+"""The worker's loop: beat, find what is due, hand each task to a thread, sweep now and then, leave cleanly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+from django.utils import timezone
+
+from tasks.engines.base import Engine, Observation
+from tasks.models import Task, WorkerHeartbeat
+from tasks.statuses import Status
+from tasks.worker import claims, sweeps
+from tasks.worker.reconciler import reconcile
+from tasks.worker.sweeps import Engines
+
+log = logging.getLogger(__name__)
+
+TICK = 0.05  # seconds between two looks for something due, where nothing wakes the loop earlier
+FIRST_LOOKS = 1.0  # seconds for which a task in hand is looked at every tick; later every LATER
+LATER = 0.25
+THREADS = 4
+BATCH = 200
+
+
+class Worker:
+    """One worker process. `once` handles all that is in flight and returns: tests and cron use it."""
+
+    def __init__(self, engines: Engines, *, name: str = "", threads: int = THREADS) -> None:
+        self.engines = engines
+        self.name = name or f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
+        self.threads = threads
+        self.stopping = threading.Event()
+        self.started_at = timezone.now()
+        self._in_hand: dict[int, tuple[float, float]] = {}  # task -> (first, next look), monotonic seconds
+        self._busy: dict[int, Future[bool]] = {}
+        self._timers: dict[str, float] = {}
+        self._sweeping: dict[str, Future[None]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+
+    # --- the loop ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until told to stop. A failing database or engine is logged and tried again, never the end."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        log.info("Worker %s began.", self.name)
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="step") as self._pool:
+            while not self.stopping.is_set():
+                pause = TICK
+                try:
+                    self.tick()
+                except DatabaseError as error:
+                    log.error("The database did not do as asked (%s); trying again.", type(error).__name__)
+                    connection.close()
+                    pause = 1.0
+                except Exception:
+                    log.exception("A pass failed; the next one follows.")
+                    pause = 1.0
+                self.stopping.wait(pause)
+        self._leave()
+
+    def once(self) -> None:
+        """Carry out all that is in flight, then look once at everything; single-threaded."""
+        self._pool = None
+        while not self.stopping.is_set():
+            self._work()
+            if not claims.due().exists():
+                break
+            time.sleep(TICK)
+        self._observe()
+        self._look_around()
+        self._test_connections()
+        self._leave()
+
+    def tick(self) -> None:
+        close_old_connections()
+        self._every("beat", 2.0, self._beat)
+        self._work()
+        self._every("observe", 1.0, self._observe)
+        self._every("look around", 5.0, self._look_around)
+        self._every("connections", 1.0, self._test_connections)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+    def _leave(self) -> None:
+        """The tasks run on without a worker; only the leases are given back."""
+        claims.release_all(self.name)
+        WorkerHeartbeat.objects.filter(name=self.name).delete()
+        log.info("Worker %s ended.", self.name)
+
+    # --- operations -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        self._busy = {pk: future for pk, future in self._busy.items() if not future.done()}
+        due = list(claims.due().select_related("run")[:BATCH])
+        now = time.monotonic()
+        wanted = [task for task in due if task.pk not in self._busy and self._look_due(task.pk, now)]
+        gone = self._in_hand.keys() - {task.pk for task in due}
+        for pk in gone:
+            del self._in_hand[pk]
+        if not wanted:
+            return
+        seen = {task.pk: observation for task, observation in sweeps.look_at(wanted, self.engines)}
+        for task in wanted:
+            self._step(task, seen.get(task.pk))
+
+    def _look_due(self, pk: int, now: float) -> bool:
+        first, following = self._in_hand.get(pk, (now, now))
+        if now < following:
+            return False
+        self._in_hand[pk] = (first, now + (TICK if now - first < FIRST_LOOKS else LATER))
+        return True
+
+    def _step(self, task: Task, observation: Observation | None) -> None:
+        if task.pk in self._busy:
+            return
+        engine = self.engines(sweeps.engine_kind(task))
+        if self._pool is None:
+            self._reconcile(task.pk, engine, observation)
+        else:
+            self._busy[task.pk] = self._pool.submit(self._in_thread, self._reconcile, task.pk, engine, observation)
+
+    def _reconcile(self, pk: int, engine: Engine, observation: Observation | None) -> bool:
+        try:
+            return reconcile(pk, engine, self.name, observation)
+        except DatabaseError as error:
+            log.error("Task %s: the database did not do as asked (%s).", pk, type(error).__name__)
+            connection.close()
+        except Exception:
+            log.exception("Task %s: the step failed; the next look follows.", pk)
+            self._in_hand[pk] = (0.0, time.monotonic() + 2.0)  # a task that raises must not spin
+        return True
+
+    def _in_thread(self, pk: int, engine: Engine, observation: Observation | None) -> bool:
+        close_old_connections()
+        return self._reconcile(pk, engine, observation)
+
+    # --- sweeps -----------------------------------------------------------------------------------------
+
+    def _every(self, name: str, seconds: float, sweep: Callable[[], None]) -> None:
+        """Run `sweep` in the pool when its time has come, never twice at once: a slow engine delays only itself."""
+        now = time.monotonic()
+        running = self._sweeping.get(name)
+        if now < self._timers.get(name, 0.0) or (running is not None and not running.done()):
+            return
+        self._timers[name] = now + seconds
+        assert self._pool is not None
+        self._sweeping[name] = self._pool.submit(self._sweep, name, sweep)
+
+    def _sweep(self, name: str, sweep: Callable[[], None]) -> None:
+        close_old_connections()
+        try:
+            sweep()
+        except DatabaseError as error:
+            log.error("Sweep %s: the database did not do as asked (%s).", name, type(error).__name__)
+            connection.close()
+        except Exception:
+            log.exception("Sweep %s failed; it is tried again.", name)
+
+    def _beat(self) -> None:
+        WorkerHeartbeat.objects.update_or_create(
+            name=self.name,
+            defaults={"beat_at": timezone.now()},
+            create_defaults={"beat_at": timezone.now(), "pid": os.getpid(), "started_at": self.started_at},
+        )
+
+    def _observe(self) -> None:
+        for task, observation in sweeps.observe(self.engines):
+            self._step(task, observation)
+
+    def _look_around(self) -> None:
+        """What may wait a few seconds: drift of tasks that should not run, groups, connections, old heartbeats."""
+        for task, observation in sweeps.observe(self.engines, (Status.PAUSED, Status.FAILURE)):
+            self._step(task, observation)
+        sweeps.detect_missing_objects(self.name)
+        sweeps.look_at_groups(self.engines)
+        sweeps.forget_dead_workers()
+
+    def _test_connections(self) -> None:
+        sweeps.test_connections(self.engines)

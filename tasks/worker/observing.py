@@ -1,0 +1,124 @@
+"""Write what engines show: counters, lag, snapshots, dirty rows. Never a status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from tasks import snapshots
+from tasks.engines.base import EngineState, Observation, SnapshotInfo
+from tasks.models import DirtyRow, Run, Snapshot, Task
+
+_COUNTERS = (
+    "rows_read",
+    "rows_written",
+    "rows_dirty",
+    "rows_replayed",
+    "position",
+    "high_water",
+    "bytes_read",
+    "bytes_written",
+)
+
+#: run primary key -> newest snapshot that this process has recorded: most looks then need no query for snapshots.
+_recorded: dict[int, str] = {}
+
+
+def record_many(pairs: Iterable[tuple[Task, Observation]]) -> None:
+    """Record many observations in one transaction."""
+    with transaction.atomic():
+        for task, observation in pairs:
+            record(task, observation)
+
+
+def record(task: Task, observation: Observation) -> None:
+    """Record what the engine shows of the task's newest attempt; an engine that gave no answer changes nothing else."""
+    run = task.run
+    if run is None:
+        return
+    values = _values(task, observation)
+    # The run is compared: an observation that was under way while the task was stopped must not bring figures back.
+    if Task.objects.filter(pk=task.pk, run=run).update(**values) != 1:
+        return
+    for name, value in values.items():
+        setattr(task, name, value)
+    if observation.snapshots and _recorded.get(run.pk) != observation.snapshots[0].id:
+        record_snapshots(run, observation.snapshots)
+        if len(_recorded) > 50_000:
+            _recorded.clear()
+        _recorded[run.pk] = observation.snapshots[0].id
+    if observation.dirty:
+        _record_dirty(task, observation)
+
+
+def _values(task: Task, observation: Observation) -> dict[str, Any]:
+    if observation.state is EngineState.UNREACHABLE:
+        return {"engine_state": observation.state.value}
+    values: dict[str, Any] = {"engine_state": observation.state.value, "observed_at": timezone.now()}
+    if observation.state is EngineState.ABSENT:
+        return values
+    values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
+    values["offset_text"] = observation.offset_text
+    values["lag_seconds"] = observation.lag_seconds
+    values["lag_rows"] = observation.lag_rows
+    if observation.last_write_at:
+        values["last_write_at"] = snapshots.moment(observation.last_write_at)
+    if observation.state is EngineState.RUNNING and task.restart_at is None and _steady(task):
+        values["restarts_in_row"] = 0
+    return values
+
+
+def _steady(task: Task) -> bool:
+    """Whether the newest attempt has run long enough for the restarts before it to be forgotten."""
+    if not task.restarts_in_row or task.run is None:
+        return False
+    newest = task.run.attempts.first()
+    window = timedelta(seconds=settings.OPS_RESTART_WINDOW)
+    return newest is not None and newest.running_at is not None and timezone.now() - newest.running_at > window
+
+
+def _record_dirty(task: Task, observation: Observation) -> None:
+    run = task.run
+    assert run is not None
+    newest = run.dirty_rows.values_list("n", flat=True).first() or 0
+    rows = [row for row in observation.dirty if row.n > newest]
+    DirtyRow.objects.bulk_create(
+        [DirtyRow(run=run, n=row.n, at=snapshots.moment(row.at), reason=row.reason, row=row.row) for row in rows],
+        ignore_conflicts=True,
+    )
+
+
+def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
+    """Make the console's copies of `run` equal to `infos`, all that the engine still has of it.
+
+    A copy that the engine no longer lists is dropped only when the engine lists a later one in its place: an engine
+    that lost its disk must not take the console's last way to continue with it.
+    """
+    if not infos:
+        return
+    known = set(run.snapshots.values_list("engine_id", flat=True))
+    new = [info for info in infos if info.id not in known]
+    Snapshot.objects.bulk_create([_copy(run, info) for info in new], ignore_conflicts=True)
+    oldest = min(info.taken_at for info in infos)
+    run.snapshots.filter(taken_at__lt=snapshots.moment(oldest)).delete()
+
+
+def _copy(run: Run, info: SnapshotInfo) -> Snapshot:
+    return Snapshot(
+        task_id=run.task_id,
+        run=run,
+        engine_id=info.id,
+        kind=info.kind,
+        epoch=info.epoch,
+        taken_at=snapshots.moment(info.taken_at),
+        offset=info.offset,
+        offset_text=info.offset_text,
+        position=info.position,
+        size_bytes=info.size_bytes,
+        duration_ms=info.duration_ms,
+    )

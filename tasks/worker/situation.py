@@ -1,0 +1,69 @@
+"""What one look at a task finds: all that a decision needs, nothing that it has to ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.engines.base import EngineState, Fault, Observation
+from tasks.models import OperationRequest, Task
+from tasks.statuses import Operation, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A task, its open request, its newest attempt, and what the engine shows of that."""
+
+    now: datetime
+    status: Status
+    operation: Operation | None  # of the open request
+    token: str  # names that request to the engine
+    overdue: bool  # its deadline has passed
+    limit_seconds: int  # how long it was given
+    launched: bool  # an attempt was opened for it
+    from_status: Status | None  # the status it was accepted in
+    former: Status | None  # of a Detection exception: what Re-detect returns to
+    has_run: bool
+    has_attempt: bool
+    attempt_seen: bool  # the engine was once seen to know the newest attempt
+    restart_at: datetime | None
+    restarts_in_row: int
+    restart_limit: int
+    observation: Observation | None  # None: there is no attempt to ask for
+    missing: Fault | None  # a configured object of the console (group, connection) that is not there
+
+    @property
+    def state(self) -> EngineState:
+        return self.observation.state if self.observation else EngineState.ABSENT
+
+
+def of(
+    task: Task,
+    request: OperationRequest | None,
+    *,
+    now: datetime,
+    launched: bool,
+    attempt_seen: bool,
+    observation: Observation | None,
+    missing: Fault | None,
+) -> Situation:
+    """Return the situation of `task`; `observation` must speak of its newest attempt."""
+    return Situation(
+        now=now,
+        status=Status(task.status),
+        operation=Operation(request.operation) if request else None,
+        token=f"request-{request.pk}" if request else "",
+        overdue=request is not None and now >= request.deadline_at,
+        limit_seconds=int((request.deadline_at - request.requested_at).total_seconds()) if request else 0,
+        launched=launched,
+        from_status=Status(request.from_status) if request else None,
+        former=Status(task.status_before) if task.status_before else None,
+        has_run=task.run is not None,
+        has_attempt=task.run is not None and task.run.epoch > 0,
+        attempt_seen=attempt_seen,
+        restart_at=task.restart_at,
+        restarts_in_row=task.restarts_in_row,
+        restart_limit=task.restart_limit,
+        observation=observation,
+        missing=missing,
+    )
