@@ -129,7 +129,7 @@ class Worker:
         if self._pool is None:
             self._reconcile(task.pk, engine, observation)
         else:
-            self._busy[task.pk] = self._pool.submit(self._in_thread, self._reconcile, task.pk, engine, observation)
+            self._busy[task.pk] = self._pool.submit(self._in_thread, task.pk, engine, observation)
 
     def _reconcile(self, pk: int, engine: Engine, observation: Observation | None) -> bool:
         try:

@@ -1,0 +1,31 @@
+"""See that the programs which some tests drive are on the machine; install them where that is possible (root, apt)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+#: program -> Debian package
+WANTED = {"chromium": "chromium"}
+
+
+def main() -> None:
+    missing = [package for program, package in WANTED.items() if shutil.which(program) is None]
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(f"Not on this machine, and only root can install it: {', '.join(missing)}; its tests are skipped.")
+        return
+    print(f"Installing {', '.join(missing)} ...", flush=True)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "check": False}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update"], env=environment, **quiet)  # type: ignore[call-overload]
+    done = subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=environment, **quiet)  # type: ignore[call-overload]
+    if done.returncode != 0:
+        print(f"apt-get could not install {', '.join(missing)}; its tests are skipped.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
