@@ -38,13 +38,13 @@ def move(
     request: OperationRequest | None = None,
     paused_how: PausedHow | None = None,
     status_before: Status | None = None,
-    lease_owner: str | None = None,
+    holder: str | None = None,
     epoch: int | None = None,
     **columns: Any,
 ) -> StatusChange:
     """Change `task` from `expected` to `to`, write the history row, and set `columns` in the same statement.
 
-    `status_before` is what Re-detect returns to (default: `expected`). `lease_owner`, where given, must
+    `status_before` is what Re-detect returns to (default: `expected`). `holder`, where given, must
     still hold the lease. `task` in memory is brought up to date.
     Raises MovedOn when the compare fails, ValueError for a change that is not in LEGAL,
     RuntimeError outside a transaction: status and history are written together or not at all.
@@ -66,7 +66,7 @@ def move(
         values["status_before"] = status_before or expected
     elif to is not Status.OPERATING:  # a Re-detect in progress still has to know where to return to
         values["status_before"] = ""
-    held = {"lease_owner": lease_owner} if lease_owner is not None else {}
+    held = {"lease_owner": holder} if holder is not None else {}
     if Task.objects.filter(pk=task.pk, status=expected, **held).update(**values) != 1:
         raise MovedOn(f"Task {task.name} is no longer {expected.label}.")
     for name, value in values.items():

@@ -49,11 +49,16 @@ def record(task: Task, observation: Observation) -> None:
         setattr(task, name, value)
     if observation.snapshots and _recorded.get(run.pk) != observation.snapshots[0].id:
         record_snapshots(run, observation.snapshots)
-        if len(_recorded) > 50_000:
-            _recorded.clear()
-        _recorded[run.pk] = observation.snapshots[0].id
+        newest = observation.snapshots[0].id
+        transaction.on_commit(lambda: _remember(run.pk, newest))
     if observation.dirty:
         _record_dirty(task, observation)
+
+
+def _remember(run_id: int, newest: str) -> None:
+    if len(_recorded) > 50_000:
+        _recorded.clear()
+    _recorded[run_id] = newest
 
 
 def _values(task: Task, observation: Observation) -> dict[str, Any]:

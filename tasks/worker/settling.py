@@ -43,7 +43,7 @@ def settle(task: Task, request: OperationRequest | None, step: Settle, *, ended_
             request=request,
             paused_how=_paused_how(task, request, step),
             status_before=_status_before(task, request),
-            lease_owner=owner,
+            holder=owner,
             **columns,
         )
         if request is not None:
@@ -113,7 +113,7 @@ def schedule_restart(task: Task, request: OperationRequest | None, step: Restart
                 actor_name=request.actor_name,
                 reason=f"{step.request_failed} {reason}",
                 request=request,
-                lease_owner=owner,
+                holder=owner,
                 **columns,
             )
             close(request, False, step.fault.code, step.request_failed)
