@@ -1,0 +1,69 @@
+"""What every source offers. A row is a tuple beside a fixed schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tasks.engines.base import JSON, Fault
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`type` is one of integer, real, text, blob, boolean, json, any; `declared` is the source's own word for it."""
+
+    name: str
+    type: str = "any"
+    declared: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that could not be read: its place in the batch (0-based, among all rows of it), why, and its text."""
+
+    index: int
+    reason: str
+    text: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """`offset` is where to read on once all of this is written; `count` is len(rows) + len(bad)."""
+
+    rows: Sequence[Row]
+    offset: JSON
+    caught_up: bool
+    bad: list[BadRow] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.rows) + len(self.bad)
+
+
+class Source(Protocol):
+    """Calls raise ConnectorError."""
+
+    def check(self) -> tuple[Fault, ...]:
+        """Look whether the connection and the object exist and can be read."""
+
+    def columns(self) -> tuple[Column, ...] | None:
+        """Return the schema; None while it can't be told yet (an empty file)."""
+
+    def open(self, offset: JSON | None, start: str) -> JSON:
+        """Go to `offset`, or without one to `start` (earliest or latest); return the offset that it stands at."""
+
+    def read(self, limit: int) -> Batch:
+        """Return up to `limit` rows without waiting; an empty batch when there is none."""
+
+    def lag_rows(self) -> int | None:
+        """Return how many rows wait to be read (at most 100,001 are counted), or None where that can't be told."""
+
+    def describe(self, offset: JSON) -> str:
+        """Return `offset` in words."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
