@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -12,8 +13,9 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 name_validator = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z",
+    NAME,
     "A name has 1 to 100 letters, digits, dots, dashes or underscores, and begins with a letter or digit.",
 )
 

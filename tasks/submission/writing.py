@@ -1,0 +1,143 @@
+"""Compare plans with what is stored, and write what differs: all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils import timezone
+
+from tasks.models import Connection, ResourceGroup, Task
+from tasks.statuses import Status
+from tasks.submission.plans import ConnectionPlan, GroupPlan, Plan, TaskPlan
+from tasks.submission.sections import Notes, SubmissionInvalid
+from tasks.transitions import write_history
+
+#: Settings that may change while a snapshot is kept: they don't decide what is read, or written where.
+HARMLESS: Final = {"snapshot_interval", "dirty_limit", "restart_limit", "description", "owner", "exactly_once"}
+IN_USE: Final = (Status.RUNNING, Status.OPERATING, Status.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became, or would become, of one object: created, changed or unchanged."""
+
+    kind: str
+    name: str
+    what: str
+    fields: tuple[str, ...] = ()
+
+
+def compare(plan: Plan, notes: Notes) -> list[Change]:
+    """Return what writing `plan` would change; note what may not be changed now."""
+    changes = [_compare(ResourceGroup, "resource group", group, asdict(group)) for group in plan.groups]
+    for n, connection in enumerate(plan.connections):
+        change = _compare(Connection, "connection", connection, asdict(connection))
+        changes.append(change)
+        if change.what == "changed":
+            _refuse_in_use(connection, f"connections[{n}]", notes)
+    for n, task in enumerate(plan.tasks):
+        changes.append(_compare_task(task, f"tasks[{n}]", notes))
+    return changes
+
+
+def _compare(model: Any, kind: str, plan: GroupPlan | ConnectionPlan, values: dict[str, Any]) -> Change:
+    found = model.objects.filter(name=plan.name).first()
+    return _change(kind, plan.name, found, values)
+
+
+def _change(kind: str, name: str, found: Any, values: dict[str, Any]) -> Change:
+    if found is None:
+        return Change(kind, name, "created")
+    fields = tuple(key for key, value in values.items() if getattr(found, key) != value)
+    return Change(kind, name, "changed" if fields else "unchanged", fields)
+
+
+def _refuse_in_use(plan: ConnectionPlan, place: str, notes: Notes) -> None:
+    users = Task.objects.filter(status__in=IN_USE)
+    names = sorted(
+        {
+            *users.filter(source_connection__name=plan.name).values_list("name", flat=True)[:5],
+            *users.filter(target_connection__name=plan.name).values_list("name", flat=True)[:5],
+        }
+    )
+    if names:
+        notes.add(
+            place, f"Connection {plan.name} can't be changed while tasks use it: {', '.join(names)}. Stop them first."
+        )
+
+
+def _compare_task(plan: TaskPlan, place: str, notes: Notes) -> Change:
+    found = Task.objects.select_related("owner").filter(name=plan.name).first()
+    owner = get_user_model().objects.filter(username=plan.owner).first() if plan.owner else None
+    if plan.owner and owner is None:
+        notes.add(f"{place}.owner", f"There is no user {plan.owner}.")
+    values: dict[str, Any] = {**asdict(plan), "owner": owner}
+    change = _change("task", plan.name, found, values)
+    if found is None or found.submitted_at is None:
+        return Change("task", plan.name, "created")
+    if change.what == "changed":
+        refusal = why_unchangeable(found, change.fields)
+        if refusal:
+            notes.add(place, refusal)
+    return change
+
+
+def why_unchangeable(task: Task, fields: Iterable[str]) -> str | None:
+    """Return why `fields` of `task` can't be changed in its present status; None where they can."""
+    status = Status(task.status)
+    if status in (Status.INITIALIZE, Status.STOPPED):
+        return None
+    if status in (Status.RUNNING, Status.OPERATING):
+        return f"Task {task.name} is {status.label} and can't be changed; Pause or Stop it first."
+    grave = sorted(set(fields) - HARMLESS)
+    if grave:
+        return (
+            f"Task {task.name} is {status.label} with its offset kept: {', '.join(grave)} can't be changed "
+            "without losing it. Stop it first."
+        )
+    return None
+
+
+def write(plan: Plan, notes: Notes, actor_name: str) -> list[Change]:
+    """Write what differs, in one transaction. Raises SubmissionInvalid with nothing written."""
+    with transaction.atomic():
+        changes = compare(plan, notes)
+        if notes.problems:
+            raise SubmissionInvalid(notes.problems)
+        done = {(change.kind, change.name): change for change in changes}
+        for group in plan.groups:
+            _write(ResourceGroup, group.name, asdict(group), done["resource group", group.name])
+        for connection in plan.connections:
+            _write(Connection, connection.name, asdict(connection), done["connection", connection.name])
+        for task in plan.tasks:
+            write_task(task, done["task", task.name], actor_name)
+    return changes
+
+
+def _write(model: Any, name: str, values: dict[str, Any], change: Change) -> None:
+    if change.what == "created":
+        model.objects.create(**values)
+    elif change.what == "changed":
+        model.objects.filter(name=name).update(**{key: values[key] for key in change.fields}, updated_at=timezone.now())
+
+
+def write_task(plan: TaskPlan, change: Change, actor_name: str) -> None:
+    """Create, submit or change one task, inside the caller's transaction."""
+    owner = get_user_model().objects.filter(username=plan.owner).first() if plan.owner else None
+    values: dict[str, Any] = {**asdict(plan), "owner": owner}
+    now = timezone.now()
+    if change.what == "created":
+        task, _ = Task.objects.update_or_create(
+            name=plan.name, defaults={**values, "submitted_at": now, "status_since": now}
+        )
+        write_history(task, None, Status.INITIALIZE, actor_name=actor_name, reason="Submitted")
+    elif change.what == "changed":
+        chosen = {key: values[key] for key in change.fields}
+        Task.objects.filter(name=plan.name).update(**chosen, updated_at=now)
+        task = Task.objects.select_related("run").get(name=plan.name)
+        status = Status(task.status)
+        write_history(task, status, status, actor_name=actor_name, reason=f"Changed: {', '.join(change.fields)}")
