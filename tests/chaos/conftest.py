@@ -1,0 +1,84 @@
+"""A console with a live writer on its source."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.stack import Stack
+from tests.waiting import wait_for
+
+SUBMISSION = """
+resource_groups:
+  - {{name: local, capacity: 10}}
+connections:
+  - {{name: shop, kind: sqlite, path: {directory}/shop.db}}
+  - {{name: warehouse, kind: sqlite, path: {directory}/warehouse.db}}
+tasks:
+  - name: append
+    group: local
+    source: {{connection: shop, object: orders, cursor: id}}
+    target: {{connection: warehouse, object: appended}}
+    snapshot_interval: 1
+    restart_limit: 50
+  - name: upsert
+    group: local
+    source: {{connection: shop, object: orders, cursor: id}}
+    target: {{connection: warehouse, object: upserted, mode: upsert, key: [id]}}
+    snapshot_interval: 1
+    restart_limit: 50
+"""
+
+
+class Writer:
+    """Adds rows to the source all the time, in a thread, until it is told to end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stopping = threading.Event()
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT, price REAL)")
+        db.close()
+        self.thread = threading.Thread(target=self._write)
+        self.thread.start()
+
+    def _write(self) -> None:
+        db = sqlite3.connect(self.path, timeout=30)
+        n = 0
+        while not self.stopping.wait(0.01):
+            with db:
+                db.executemany("INSERT INTO orders (what, price) VALUES (?, ?)", [(f"row {n}", n / 7)] * 5)
+            n += 1
+        db.close()
+
+    def end(self) -> None:
+        self.stopping.set()
+        self.thread.join()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+    """Engine and worker run; tasks append and upsert are submitted. Django looks at the stack's database."""
+    stack = Stack(tmp_path)
+    stack.prepare()
+    stack.submit(SUBMISSION.format(directory=tmp_path))
+    with django_db_blocker.unblock(), stack.use():
+        try:
+            stack.start("engine", "worker")
+            wait_for(lambda: "began" in stack.log("worker"), "the worker begins")
+            yield stack
+        finally:
+            stack.close()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    writer = Writer(tmp_path / "shop.db")
+    yield writer
+    writer.end()
