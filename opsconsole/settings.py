@@ -28,7 +28,7 @@ OPS_DEADLINES = {
     "detect": env.integer("OPS_DEADLINE_DETECT", 30, low=1, high=86_400),
 }
 #: Seconds a worker may hold a task without renewing its lease.
-OPS_LEASE_SECONDS = env.integer("OPS_LEASE_SECONDS", 30, low=5, high=600)
+OPS_LEASE_SECONDS = env.integer("OPS_LEASE_SECONDS", 10, low=5, high=600)
 #: Seconds of steady running after which earlier automatic restarts no longer count against the limit.
 OPS_RESTART_WINDOW = env.integer("OPS_RESTART_WINDOW", 600, low=1, high=86_400)
 

@@ -38,7 +38,9 @@ def compare(plan: Plan, notes: Notes) -> list[Change]:
         change = _compare(Connection, "connection", connection, asdict(connection))
         changes.append(change)
         if change.what == "changed":
-            _refuse_in_use(connection, f"connections[{n}]", notes)
+            fixed = why_connection_is_fixed(connection.name)
+            if fixed:
+                notes.add(f"connections[{n}]", fixed)
     for n, task in enumerate(plan.tasks):
         changes.append(_compare_task(task, f"tasks[{n}]", notes))
     return changes
@@ -56,18 +58,18 @@ def _change(kind: str, name: str, found: Any, values: dict[str, Any]) -> Change:
     return Change(kind, name, "changed" if fields else "unchanged", fields)
 
 
-def _refuse_in_use(plan: ConnectionPlan, place: str, notes: Notes) -> None:
+def why_connection_is_fixed(name: str) -> str | None:
+    """Return why the address of connection `name` can't be changed now; None where it can."""
     users = Task.objects.filter(status__in=IN_USE)
     names = sorted(
         {
-            *users.filter(source_connection__name=plan.name).values_list("name", flat=True)[:5],
-            *users.filter(target_connection__name=plan.name).values_list("name", flat=True)[:5],
+            *users.filter(source_connection__name=name).values_list("name", flat=True)[:5],
+            *users.filter(target_connection__name=name).values_list("name", flat=True)[:5],
         }
     )
-    if names:
-        notes.add(
-            place, f"Connection {plan.name} can't be changed while tasks use it: {', '.join(names)}. Stop them first."
-        )
+    if not names:
+        return None
+    return f"Connection {name} can't be changed while tasks use it: {', '.join(names)}. Stop them first."
 
 
 def _compare_task(plan: TaskPlan, place: str, notes: Notes) -> Change:

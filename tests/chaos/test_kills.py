@@ -98,8 +98,8 @@ def test_a_killed_worker_is_healed_by_the_next_one(running: Stack, writer: Write
     pids = children_of(running.processes["engine"].pid)
     running.start("worker")
     # A dead worker's lease may have to run out first.
-    paused = running.await_status("append", Status.PAUSED, seconds=45)
-    forced = running.await_status("upsert", Status.PAUSED, seconds=45)
+    paused = running.await_status("append", Status.PAUSED, seconds=TRUE_WITHIN)
+    forced = running.await_status("upsert", Status.PAUSED, seconds=TRUE_WITHIN)
     assert (paused.paused_how, forced.paused_how) == ("normal", "forced")
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     for name in ("append", "upsert"):
