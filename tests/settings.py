@@ -8,11 +8,12 @@ import tempfile
 if "OPS_TEST_DATA_DIR" not in os.environ:
     os.environ["OPS_TEST_DATA_DIR"] = tempfile.mkdtemp(prefix="opsconsole-test-")
     atexit.register(shutil.rmtree, os.environ["OPS_TEST_DATA_DIR"], ignore_errors=True)
+os.makedirs(f"{os.environ['OPS_TEST_DATA_DIR']}/static", exist_ok=True)  # WhiteNoise warns where it is missing
 os.environ["OPS_DATA_DIR"] = os.environ["OPS_TEST_DATA_DIR"]
 os.environ["OPS_DEMO"] = "0"
 
 from opsconsole.settings import *  # noqa: F403
-from opsconsole.settings import STORAGES
+from opsconsole.settings import STORAGES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -246,13 +246,15 @@ class TaskAdmin(admin.ModelAdmin):
         return deletable and super().has_delete_permission(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        to_delete, count, permissions, protected = super().get_deleted_objects(objs, request)
+        to_delete, count, _, protected = super().get_deleted_objects(objs, request)
+        # A task's history goes with it: the right to delete the task decides, not the history's read-only pages.
+        lacking = set() if self.has_delete_permission(request) else {"task"}
         kept = [
             f"{task.name} is {task.get_status_display()}; Stop it first"
             for task in objs
             if task.status not in _DELETABLE
         ]
-        return to_delete, count, permissions, [*protected, *kept]
+        return to_delete, count, lacking, [*protected, *kept]
 
 
 def _as_submitted(task: Task) -> dict[str, Any]:
