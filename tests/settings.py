@@ -12,7 +12,7 @@ os.makedirs(f"{os.environ['OPS_TEST_DATA_DIR']}/static", exist_ok=True)  # White
 os.environ["OPS_DATA_DIR"] = os.environ["OPS_TEST_DATA_DIR"]
 os.environ["OPS_DEMO"] = "0"
 
-from opsconsole.settings import *  # noqa: F403
+from opsconsole.settings import *  # noqa: E402, F403
 from opsconsole.settings import STORAGES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -21,7 +21,6 @@ from tasks.engines.local.targets.file import FileTarget
 from tasks.engines.local.targets.sqlite import SqliteTarget
 from tests.waiting import wait_for
 
-
 _opened: list[FileSource | SqliteSource | FileTarget | SqliteTarget] = []
 
 
