@@ -18,6 +18,7 @@ OPS_DATA_DIR = env.directory("OPS_DATA_DIR", BASE_DIR / "var")
 OPS_DEMO = env.flag("OPS_DEMO", True)
 OPS_ADMIN_PASSWORD = env.text("OPS_ADMIN_PASSWORD")
 PORT = env.integer("PORT", 8000, low=1, high=65535)
+WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", 2, low=1, high=64)
 #: Seconds an operation may take before the worker settles it to what the engine then shows.
 OPS_DEADLINES = {
     "run": env.integer("OPS_DEADLINE_RUN", 60, low=1, high=86_400),
@@ -161,10 +162,11 @@ STORAGES = {
 
 DJANGO_TABLES2_TEMPLATE = "tasks/partials/table.html"
 
+LOG_LEVEL = env.one_of("OPS_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("OPS_LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

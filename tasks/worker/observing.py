@@ -25,8 +25,8 @@ _COUNTERS = (
     "bytes_written",
 )
 
-#: run primary key -> newest snapshot that this process has recorded: most looks then need no query for snapshots.
-_recorded: dict[int, str] = {}
+#: (task, run) -> newest snapshot that this process has recorded: most looks then need no query for snapshots.
+_recorded: dict[tuple[str, int], str] = {}
 
 
 def record_many(pairs: Iterable[tuple[Task, Observation]]) -> None:
@@ -47,18 +47,19 @@ def record(task: Task, observation: Observation) -> None:
         return
     for name, value in values.items():
         setattr(task, name, value)
-    if observation.snapshots and _recorded.get(run.pk) != observation.snapshots[0].id:
+    key = (task.uid.hex, run.number)
+    if observation.snapshots and _recorded.get(key) != observation.snapshots[0].id:
         record_snapshots(run, observation.snapshots)
         newest = observation.snapshots[0].id
-        transaction.on_commit(lambda: _remember(run.pk, newest))
+        transaction.on_commit(lambda: _remember(key, newest))
     if observation.dirty:
         _record_dirty(task, observation)
 
 
-def _remember(run_id: int, newest: str) -> None:
+def _remember(key: tuple[str, int], newest: str) -> None:
     if len(_recorded) > 50_000:
         _recorded.clear()
-    _recorded[run_id] = newest
+    _recorded[key] = newest
 
 
 def _values(task: Task, observation: Observation) -> dict[str, Any]:
