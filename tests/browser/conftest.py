@@ -1,0 +1,79 @@
+"""A real headless Chromium on the real stack: gunicorn, worker, engine, and a writer that adds rows all the time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.chaos.conftest import SUBMISSION, Writer
+from tests.stack import PASSWORD, Stack
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not on this machine, and could not be installed (root and apt-get are needed).")
+    # Playwright runs an event loop in this thread; Django must not take the tests for asynchronous code.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            yield browser
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+    """The whole console with tasks append and upsert, as in the chaos tests, and a live writer."""
+    directory: Path = tmp_path_factory.mktemp("console")
+    stack = Stack(directory)
+    writer = Writer(directory / "shop.db")
+    with django_db_blocker.unblock(), stack.use():
+        try:
+            stack.prepare()
+            stack.manage("collectstatic", "--no-input", "-v0")
+            stack.submit(SUBMISSION.format(directory=directory))
+            stack.start("engine", "worker", "web")
+            yield stack
+        finally:
+            writer.end()
+            stack.close()
+
+
+@pytest.fixture
+def context(chromium: Browser, console: Stack) -> Iterator[BrowserContext]:
+    context = chromium.new_context(base_url=console.url, viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A signed-in page; whatever the browser's console complains of fails the test."""
+    page = context.new_page()
+    sign_in(page)
+    return page
+
+
+def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
+    page.goto("/accounts/login/")
+    page.fill("input[name=username]", name)
+    page.fill("input[name=password]", password)
+    page.click("form [type=submit]")
+    page.wait_for_url("**/tasks/**")
