@@ -108,9 +108,9 @@ def test_deleting_a_group_names_the_tasks_that_lose_it(staff: Client) -> None:
     make_task("busy", status=Status.RUNNING)
     group = ResourceGroup.objects.get()
     page = text(staff.get(f"/admin/tasks/resourcegroup/{group.pk}/delete/"))
-    assert "1 task run now: they are paused with a snapshot first" in page
+    assert "1 task running now, to be paused with a snapshot first" in page
     assert "busy" in page
-    assert "1 task become Detection exception" in page
+    assert "1 task to become Detection exception" in page
     staff.post(f"/admin/tasks/resourcegroup/{group.pk}/delete/", {"post": "yes"})
     assert not ResourceGroup.objects.exists()
     assert Task.objects.filter(group_id="local").count() == 2

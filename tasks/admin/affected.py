@@ -16,9 +16,9 @@ def affected(which: Q) -> list[object]:
     running = Q(status__in=(Status.RUNNING, Status.OPERATING))
     lines: list[object] = []
     for words, chosen in (
-        ("run now: they are paused with a snapshot first, then become Detection exception", tasks.filter(running)),
-        ("become Detection exception", tasks.exclude(running).exclude(status=Status.DETECTION_EXCEPTION)),
-        ("are Detection exceptions already", tasks.filter(status=Status.DETECTION_EXCEPTION)),
+        ("running now, to be paused with a snapshot first and then Detection exception", tasks.filter(running)),
+        ("to become Detection exception", tasks.exclude(running).exclude(status=Status.DETECTION_EXCEPTION)),
+        ("already a Detection exception", tasks.filter(status=Status.DETECTION_EXCEPTION)),
     ):
         names = list(chosen.order_by("name", "pk").values_list("name", flat=True)[: SHOWN + 1])
         if names:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -21,7 +22,9 @@ from tasks.submission.writing import why_connection_is_fixed
 
 class ConnectionForm(forms.ModelForm):
     path = forms.CharField(
-        max_length=2_000, help_text="SQLite: the database file. File directory: the directory. An absolute path."
+        max_length=2_000,
+        widget=AdminTextInputWidget,
+        help_text="SQLite: the database file. File directory: the directory. An absolute path.",
     )
     secret = forms.CharField(
         label="Password",
@@ -74,9 +77,9 @@ class ConnectionAdmin(admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> list[str]:
         return [*(["name", "kind"] if obj else []), "has_secret", "test_result"]
 
-    @admin.display(description="password stored", boolean=True)
-    def has_secret(self, connection: Connection) -> bool:
-        return connection.has_secret
+    @admin.display(description="password stored")
+    def has_secret(self, connection: Connection) -> str:
+        return "yes" if connection.has_secret else "no"
 
     @admin.display(description="last test")
     def test_result(self, connection: Connection) -> str:
