@@ -255,6 +255,22 @@ def test_an_older_attempt_is_fenced_in_the_transaction_of_its_rows(tmp_path: Pat
         assert db.execute("SELECT COUNT(*) FROM orders").fetchone() == (1,)
 
 
+def test_a_database_that_finds_the_disk_full_loses_nothing_and_may_be_tried_again(tmp_path: Path) -> None:
+    t = target(tmp_path / "w.db")
+    t.open(columns(), 1, 1)
+    t.write([(1, "a")], {"cursor": 1}, 1)
+    assert t._db is not None
+    (pages,) = t._db.execute("PRAGMA page_count").fetchone()
+    t._db.execute(f"PRAGMA max_page_count = {pages + 2}")  # what SQLite then says is what it says of a full disk
+    with pytest.raises(ConnectorError) as caught:
+        t.write([(n, "x" * 1000) for n in range(100)], {"cursor": 100}, 101)
+    assert (caught.value.fault.code, caught.value.fault.error_class) == ("disk_full", ErrorClass.TRANSIENT)
+    t._db.execute("PRAGMA max_page_count = 100000")
+    t.write([(2, "b")], {"cursor": 2}, 2)
+    with sqlite3.connect(tmp_path / "w.db") as db:
+        assert db.execute("SELECT COUNT(*) FROM orders").fetchone() == (2,)
+
+
 def test_names_with_odd_characters_are_names(tmp_path: Path) -> None:
     connection = ConnectionSpec("w", "sqlite", {"path": str(tmp_path / "w.db")})
     t = SqliteTarget(TargetSpec(connection, 'or"ders; DROP TABLE x'), "5eed")
