@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -77,8 +78,9 @@ class FakeEngine:
 
     def observe(self, refs: Sequence[AttemptRef]) -> dict[AttemptRef, Observation]:
         if not self.reachable:
-            return {ref: Observation(ref, EngineState.UNREACHABLE) for ref in refs}
-        return {ref: self.shown.get(ref, Observation(ref, EngineState.ABSENT)) for ref in refs}
+            return {ref: Observation(ref, EngineState.UNREACHABLE, at=time.time()) for ref in refs}
+        absent = EngineState.ABSENT
+        return {ref: replace(self.shown.get(ref, Observation(ref, absent)), at=time.time()) for ref in refs}
 
     def logs(self, ref: AttemptRef, after: int) -> tuple[LogLine, ...]:
         return ()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tasks.models import OperationRequest, Task
@@ -82,7 +83,7 @@ def test_settled_is_0_or_3(monkeypatch: pytest.MonkeyPatch, reachable: bool, cod
     engine.reachable = reachable
 
     def work(_: Any) -> None:
-        OperationRequest.objects.update(deadline_at=OperationRequest.objects.get().requested_at)
+        OperationRequest.objects.filter(begun_at__isnull=False).update(deadline_at=timezone.now())
         for _ in range(3):
             reconcile(task.pk, engine, "worker")
 

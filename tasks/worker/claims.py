@@ -7,7 +7,7 @@ it can't write.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -17,12 +17,15 @@ from tasks.models import Task
 from tasks.statuses import Status
 
 
-def due() -> QuerySet[Task]:
-    """Return tasks that want a look: those with an operation in flight, and those whose restart is due."""
+def due(owner: str) -> QuerySet[Task]:
+    """Return tasks that want a look and that no other worker holds: an operation in flight, or a restart due."""
     now = timezone.now()
-    return Task.objects.filter(
-        Q(status=Status.OPERATING) | Q(status=Status.RUNNING, restart_at__lte=now), submitted_at__isnull=False
-    ).order_by("pk")
+    wants = Q(status=Status.OPERATING) | Q(status=Status.RUNNING, restart_at__lte=now)
+    return Task.objects.filter(wants, _free(owner, now), submitted_at__isnull=False).order_by("pk")
+
+
+def _free(owner: str, now: datetime) -> Q:
+    return Q(lease_owner="") | Q(lease_owner=owner) | Q(lease_until__lt=now) | Q(lease_until__isnull=True)
 
 
 def claim(task: Task, owner: str) -> bool:
@@ -31,8 +34,7 @@ def claim(task: Task, owner: str) -> bool:
     length = timedelta(seconds=settings.OPS_LEASE_SECONDS)
     if task.lease_owner == owner and task.lease_until is not None and task.lease_until - now > length / 2:
         return True
-    free = Q(lease_owner="") | Q(lease_owner=owner) | Q(lease_until__lt=now) | Q(lease_until__isnull=True)
-    if Task.objects.filter(free, pk=task.pk).update(lease_owner=owner, lease_until=now + length) != 1:
+    if Task.objects.filter(_free(owner, now), pk=task.pk).update(lease_owner=owner, lease_until=now + length) != 1:
         return False
     task.lease_owner, task.lease_until = owner, now + length
     return True

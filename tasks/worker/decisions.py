@@ -95,7 +95,7 @@ def _launching(s: Situation, cause: AttemptCause) -> Step:
     if s.restart_at is not None:
         return Launch(AttemptCause.RESTART) if s.now >= s.restart_at else Wait()
     if not s.launched:
-        return Launch(cause)
+        return _never_begun(s) if s.overdue else Launch(cause)
     match s.state:
         case EngineState.RUNNING | EngineState.PAUSING:
             return Settle(Status.RUNNING, succeeded=True)
@@ -110,6 +110,13 @@ def _launching(s: Situation, cause: AttemptCause) -> Step:
         case EngineState.UNREACHABLE:
             return _too_late(s, "the engine does not answer") if s.overdue else Wait()
     return _crashed(s)
+
+
+def _never_begun(s: Situation) -> Settle:
+    assert s.operation is not None
+    assert s.from_status is not None
+    message = f"No worker carried {s.operation.label} out within {s.limit_seconds} s: nothing was started. Ask again."
+    return Settle(s.from_status, succeeded=False, code="timed_out", message=message)
 
 
 def _too_late(s: Situation, seen: str) -> Settle:

@@ -29,7 +29,8 @@ TICK = 0.05  # seconds between two looks for something due, where nothing wakes 
 FIRST_LOOKS = 1.0  # seconds for which a task in hand is looked at every tick; later every LATER
 LATER = 0.25
 THREADS = 4
-BATCH = 200
+BATCH = 200  # tasks observed in one call of a pass
+MOST_DUE = 10_000
 
 
 class Worker:
@@ -74,7 +75,7 @@ class Worker:
         self._pool = None
         while not self.stopping.is_set():
             self._work()
-            if not claims.due().exists():
+            if not claims.due(self.name).exists():
                 break
             time.sleep(TICK)
         self._observe()
@@ -103,24 +104,26 @@ class Worker:
 
     def _work(self) -> None:
         self._busy = {pk: future for pk, future in self._busy.items() if not future.done()}
-        due = list(claims.due().select_related("run")[:BATCH])
+        # All that is due is known by its key; those whose look is not yet due must not keep the others waiting.
+        due = list(claims.due(self.name).values_list("pk", flat=True)[:MOST_DUE])
         now = time.monotonic()
-        wanted = [task for task in due if task.pk not in self._busy and self._look_due(task.pk, now)]
-        gone = self._in_hand.keys() - {task.pk for task in due}
-        for pk in gone:
+        for pk in self._in_hand.keys() - set(due):
             del self._in_hand[pk]
+        chosen = [pk for pk in due if pk not in self._busy and self._look_due(pk, now)][:BATCH]
+        wanted = list(Task.objects.select_related("run").filter(pk__in=chosen).order_by("pk"))
         if not wanted:
             return
         seen = {task.pk: observation for task, observation in sweeps.look_at(wanted, self.engines)}
         for task in wanted:
+            self._looked(task.pk, now)
             self._step(task, seen.get(task.pk))
 
     def _look_due(self, pk: int, now: float) -> bool:
-        first, following = self._in_hand.get(pk, (now, now))
-        if now < following:
-            return False
+        return now >= self._in_hand.get(pk, (now, now))[1]
+
+    def _looked(self, pk: int, now: float) -> None:
+        first, _ = self._in_hand.get(pk, (now, now))
         self._in_hand[pk] = (first, now + (TICK if now - first < FIRST_LOOKS else LATER))
-        return True
 
     def _step(self, task: Task, observation: Observation | None) -> None:
         if task.pk in self._busy:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from tasks import snapshots
@@ -43,7 +44,9 @@ def record(task: Task, observation: Observation) -> None:
         return
     values = _values(task, observation)
     # The run is compared: an observation that was under way while the task was stopped must not bring figures back.
-    if Task.objects.filter(pk=task.pk, run=run).update(**values) != 1:
+    # So is the time: two looks may be recorded in another order than they were taken.
+    older = Q(observed_at__isnull=True) | Q(observed_at__lte=snapshots.moment(observation.at))
+    if Task.objects.filter(older, pk=task.pk, run=run).update(**values) != 1:
         return
     for name, value in values.items():
         setattr(task, name, value)
@@ -65,7 +68,7 @@ def _remember(key: tuple[str, int], newest: str) -> None:
 def _values(task: Task, observation: Observation) -> dict[str, Any]:
     if observation.state is EngineState.UNREACHABLE:
         return {"engine_state": observation.state.value}
-    values: dict[str, Any] = {"engine_state": observation.state.value, "observed_at": timezone.now()}
+    values: dict[str, Any] = {"engine_state": observation.state.value, "observed_at": snapshots.moment(observation.at)}
     if observation.state is EngineState.ABSENT:
         return values
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}

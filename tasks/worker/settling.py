@@ -28,7 +28,11 @@ def settle(task: Task, request: OperationRequest | None, step: Settle, *, ended_
     columns: dict[str, Any] = {"lease_owner": "", "lease_until": None}
     if step.to is not Status.RUNNING:
         columns["restart_at"] = None
-    columns |= _fault_columns(step.fault) if step.fault else runs.NO_FAULT
+    came_back = request is not None and not step.succeeded and step.to == request.from_status
+    if step.fault is not None:
+        columns |= _fault_columns(step.fault)
+    elif not came_back:  # back where it was, for the reason that it was there
+        columns |= runs.NO_FAULT
     if step.discard:
         columns |= {**runs.FRESH, "run": None}
     message = step.message or (f"{request.get_operation_display()} done" if request else "")

@@ -12,7 +12,7 @@ from tasks.engines.base import AttemptRef, Counters, EngineState, ErrorClass, Fa
 from tasks.models import Attempt, OperationRequest, ResourceGroup, Run, Snapshot, StatusChange, Task
 from tasks.operations import SYSTEM, accept
 from tasks.statuses import Channel, Operation, Outcome, Status
-from tasks.worker import specs
+from tasks.worker import observing, specs
 from tasks.worker.reconciler import reconcile
 from tests.factories import make_task
 from tests.fakes import FakeEngine, snapshot_info
@@ -317,3 +317,24 @@ def test_an_operating_task_without_a_request_is_settled_to_what_the_engine_shows
     request = ask(running, Operation.PAUSE)
     OperationRequest.objects.filter(pk=request.pk).delete()
     assert steps(running).status == Status.RUNNING
+
+
+def test_what_no_worker_took_in_hand_in_time_is_not_started_late(
+    engine: FakeEngine, steps: Steps, running: Task
+) -> None:
+    engine.show(ref_of(running), EngineState.FAILED, fault=BROKEN)
+    task = steps(running)
+    request = ask(task, Operation.CONTINUE)
+    OperationRequest.objects.filter(pk=request.pk).update(deadline_at=timezone.now())
+    task = steps(task)
+    assert (task.status, outcome(request)) == (Status.FAILURE, (Outcome.FAILED, "timed_out"))
+    assert (task.fault_code, engine.calls) == ("column_missing", ["start 1/1"])
+
+
+def test_an_older_look_recorded_later_does_not_turn_figures_back(engine: FakeEngine, running: Task) -> None:
+    older = engine.observe([ref_of(running)])[ref_of(running)]
+    engine.show(ref_of(running), EngineState.KILLED, counters=Counters(position=9, high_water=9))
+    observing.record(running, engine.observe([ref_of(running)])[ref_of(running)])
+    observing.record(running, older)
+    running.refresh_from_db()
+    assert (running.high_water, running.engine_state) == (9, "killed")
