@@ -1,6 +1,24 @@
 """The console's addresses."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from tasks.views import detail, health, listing, operations, pages, records
 
 app_name = "tasks"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("", pages.home, name="home"),
+    path("tasks/", listing.task_list, name="list"),
+    path("tasks/rows/", listing.changed_rows, name="rows"),
+    path("tasks/counts/", listing.status_counts, name="counts"),
+    path("tasks/<int:task_id>/", detail.overview, name="detail"),
+    path("tasks/<int:task_id>/live/", detail.live, name="live"),
+    path("tasks/<int:task_id>/snapshots/", records.snapshots, name="snapshots"),
+    path("tasks/<int:task_id>/history/", records.history, name="history"),
+    path("tasks/<int:task_id>/configuration/", records.configuration, name="configuration"),
+    path("tasks/<int:task_id>/operations/<slug:operation>/", operations.operation_dialog, name="operation"),
+    path("matrix/", pages.matrix, name="matrix"),
+    path("groups/", pages.groups, name="groups"),
+    path("worker-banner/", pages.worker_banner, name="worker_banner"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+]

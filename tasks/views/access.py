@@ -1,0 +1,32 @@
+"""Who may see what: a task is looked up here or not at all."""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+
+from tasks.matrix import VIEW
+from tasks.models import Task
+from tasks.statuses import Operation
+
+
+def may_view(request: HttpRequest) -> None:
+    """Let pass who may see tasks; everyone else gets the 403 page."""
+    if not request.user.has_perm(VIEW):
+        raise PermissionDenied("You may not see tasks. Ask an administrator for the right “Can view task”.")
+
+
+def viewable_task(request: HttpRequest, task_id: int) -> Task:
+    """Return a submitted task. Drafts are nobody's business outside the admin: 404."""
+    may_view(request)
+    task = Task.objects.submitted().select_related("run", "owner", "last_request").filter(pk=task_id).first()
+    if task is None:
+        raise Http404("There is no such task, or it is not submitted yet.")
+    return task
+
+
+def named_operation(name: str) -> Operation:
+    try:
+        return Operation(name)
+    except ValueError:
+        raise Http404("There is no such operation.") from None

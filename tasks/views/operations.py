@@ -1,0 +1,89 @@
+"""The dialog of an operation: GET says what will happen, POST asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from tasks.forms import OperationForm
+from tasks.guards import Refusal, load_facts, refusal
+from tasks.impact import impact_of, load_ledger
+from tasks.matrix import MATRIX
+from tasks.models import Task
+from tasks.operations import Actor, OperationRefused, accept
+from tasks.statuses import Channel, Operation, Status
+from tasks.views import htmx
+from tasks.views.access import named_operation, viewable_task
+from tasks.views.detail import live_regions
+from tasks.views.listing import shown_tasks
+from tasks.views.rows import build_rows
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def operation_dialog(request: HttpRequest, task_id: int, operation: str) -> HttpResponse:
+    """Show the dialog, or try what it asks for. The answer to a POST is a refusal, a form error, or the task as it
+    now is."""
+    asked = named_operation(operation)
+    task = viewable_task(request, task_id)
+    if request.method != "POST":
+        facts = load_facts([task], request.user.has_perm)[task.pk]
+        return _show(request, task, asked, OperationForm(task=task, operation=asked), refusal(asked, facts))
+    form = OperationForm(request.POST, task=task, operation=asked)
+    if not form.is_valid():
+        return _show(request, task, asked, form, None, status=422)
+    try:
+        accept(
+            task_id=task.pk,
+            operation=asked,
+            actor=Actor.of(request.user),
+            channel=Channel.PAGE,
+            reason=form.cleaned_data["reason"],
+            key=form.cleaned_data["key"],
+            start_position=form.cleaned_data.get("start", ""),
+        )
+    except OperationRefused as refused:
+        # The look above is older than the refusal: show the task as the refusal saw it.
+        return _show(request, viewable_task(request, task_id), asked, form, refused.refusal, status=409)
+    return _accepted(request, task, asked)
+
+
+def _show(
+    request: HttpRequest,
+    task: Task,
+    operation: Operation,
+    form: OperationForm,
+    refused: Refusal | None,
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    context = {
+        "task": task,
+        "status": Status(task.status),
+        "operation": operation,
+        "row": MATRIX[operation],
+        "form": form,
+        "refusal": refused,
+        "impact": None if refused else impact_of(operation, task, load_ledger(task, operation)),
+    }
+    fragment = "tasks/partials/operation_dialog.html"
+    return htmx.page_or_fragment(request, "tasks/operation.html", fragment, context, status=status)
+
+
+def _accepted(request: HttpRequest, task: Task, operation: Operation) -> HttpResponse:
+    said = f"{operation.label} of {task.name} is requested."
+    if not htmx.wants_fragment(request):
+        messages.success(request, said)
+        return redirect(task)
+    task = shown_tasks().get(pk=task.pk)
+    context: dict[str, Any] = {"rows": build_rows([task], request.user.has_perm)}
+    path = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
+    if path.startswith(task.get_absolute_url()):
+        context = {"regions": live_regions(request, viewable_task(request, task.pk), ["task_header"])}
+    response = render(request, "tasks/partials/accepted.html", context)
+    # The dialog's own content is left alone: it closes, and what changed behind it is swapped out of band.
+    response["HX-Reswap"] = "none"
+    return htmx.settle(response, closeDialog={}, toast={"text": said, "tone": "good"})

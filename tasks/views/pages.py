@@ -1,0 +1,72 @@
+"""Pages beside the tasks: the start, the matrix, the resource groups, and the banner that each page carries."""
+
+from __future__ import annotations
+
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from tasks.guards import places_used
+from tasks.matrix import FIVE, MATRIX, why_not
+from tasks.models import ResourceGroup, Task
+from tasks.statuses import Operation, Status
+from tasks.tables import page_of
+from tasks.views import htmx, workers
+from tasks.views.access import may_view
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect("tasks:list")
+
+
+@require_GET
+def worker_banner(request: HttpRequest) -> HttpResponse:
+    """Answer the poll of the banner."""
+    silence = workers.silence()
+    shown = htmx.shown(request).get("worker_banner", "")
+    if shown == ("silent" if silence else "answers"):
+        return htmx.no_change()
+    return render(request, "tasks/partials/worker_banner.html", {"silence": silence})
+
+
+@require_GET
+def matrix(request: HttpRequest) -> HttpResponse:
+    """The help page: the table in words, from the table itself."""
+    may_view(request)
+    operations = (*FIVE, Operation.DETECT)
+    rows = [
+        {
+            "status": status,
+            "cells": [{"operation": operation, "why_not": why_not(operation, status)} for operation in operations],
+        }
+        for status in Status
+    ]
+    context = {"operations": [MATRIX[operation] for operation in operations], "rows": rows}
+    return render(request, "tasks/matrix.html", context)
+
+
+@require_GET
+def groups(request: HttpRequest) -> HttpResponse:
+    """The resource groups: how full, how well, and what is on them."""
+    may_view(request)
+    page = page_of(ResourceGroup.objects.order_by("name", "pk"), request.GET.get("page", ""))
+    names = [group.name for group in page.object_list]
+    used = places_used(names)
+    of_group: dict[str, list[dict[str, object]]] = {name: [] for name in names}
+    # Statuses but Initialize have no drafts among them; those are left out by `submitted`.
+    counted = Task.objects.submitted().filter(group__in=names).order_by("group", "status")
+    for name, status, n in counted.values_list("group_id", "status").annotate(n=Count("pk")):
+        of_group[name].append({"status": Status(status), "count": n})
+    cards = [
+        {
+            "group": group,
+            "used": used.get(group.name, 0),
+            "full": used.get(group.name, 0) >= group.capacity,
+            "old": workers.is_old(group.answered_at),
+            "statuses": of_group[group.name],
+        }
+        for group in page.object_list
+    ]
+    return render(request, "tasks/groups.html", {"cards": cards, "page": page})
