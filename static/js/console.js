@@ -1,0 +1,161 @@
+// What the pages do by themselves: poll, keep ages true, open and close the dialog, announce. htmx does the exchange.
+"use strict";
+
+(() => {
+  const POLL = 2000;
+  const SLOW_EVERY = 3; // every third poll asks for what changes seldom
+  const HIDDEN_EVERY = 10; // a hidden tab polls this much slower
+  const dialog = document.getElementById("dialog");
+
+  // --- Polling ------------------------------------------------------------------------------------------
+
+  let beats = 0;
+  let lastAnswer = Date.now();
+
+  function beat() {
+    beats += 1;
+    if (document.hidden && beats % HIDDEN_EVERY) return;
+    document.querySelectorAll("[data-live]").forEach((element) => {
+      const slow = element.getAttribute("hx-trigger") === "slow-tick";
+      if (!slow) htmx.trigger(element, "tick");
+      else if (beats % SLOW_EVERY === 0) htmx.trigger(element, "slow-tick");
+    });
+    sayWhetherItAnswers();
+  }
+
+  // A poll names what it shows with its versions, so that only what changed comes back.
+  function shownBy(element) {
+    const versioned = element.hasAttribute("data-version")
+      ? [element]
+      : [...element.querySelectorAll("[data-version]")];
+    return versioned.map((shown) => `${shown.id}.${shown.dataset.version}`).join(",");
+  }
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    const element = event.detail.elt;
+    if (element.hasAttribute("data-live")) event.detail.parameters.set("v", shownBy(element));
+  });
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const status = event.detail.xhr.status;
+    if (status > 0 && status < 500) lastAnswer = Date.now();
+    if (event.detail.elt.matches("[data-live-rows], [data-live-regions]") && event.detail.successful) {
+      document.querySelectorAll("[data-as-of]").forEach((stamp) => {
+        stamp.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
+      });
+    }
+    if (status === 403 || event.detail.xhr.responseURL.includes("/accounts/login/")) {
+      say("You are signed out. Load the page again to sign in.");
+    }
+  });
+
+  function say(sentence) {
+    const silence = document.getElementById("silence");
+    if (!silence) return;
+    silence.hidden = !sentence;
+    if (sentence && silence.textContent !== sentence) silence.textContent = sentence;
+  }
+
+  function sayWhetherItAnswers() {
+    const seconds = Math.round((Date.now() - lastAnswer) / 1000);
+    if (!document.querySelector("[data-live]") || seconds < 8) return say("");
+    const since = new Date(lastAnswer).toISOString().slice(11, 19);
+    return say(`The console does not answer since ${since} UTC: what is shown here may be out of date.`);
+  }
+
+  setInterval(beat, POLL);
+
+  // --- Ages ---------------------------------------------------------------------------------------------
+
+  function duration(seconds) {
+    const whole = Math.max(0, Math.floor(seconds));
+    if (whole < 120) return `${whole} s`;
+    if (whole < 7200) return `${Math.floor(whole / 60)} min`;
+    if (whole < 172800) return `${Math.floor(whole / 3600)} h`;
+    return `${Math.floor(whole / 86400)} d`;
+  }
+
+  const WORDS = {
+    ago: (seconds) => `${duration(seconds)} ago`,
+    for: (seconds) => duration(seconds),
+    in: (seconds) => (seconds < 0 ? `in ${duration(-seconds)}` : "now"),
+  };
+
+  setInterval(() => {
+    document.querySelectorAll("time[data-time]").forEach((time) => {
+      const words = WORDS[time.dataset.time]((Date.now() - Date.parse(time.dateTime)) / 1000);
+      if (time.textContent !== words) time.textContent = words;
+    });
+  }, 1000);
+
+  // --- Dialog -------------------------------------------------------------------------------------------
+
+  let opener = "";
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt.hasAttribute("data-operation")) opener = event.detail.elt.id;
+  });
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target === dialog && !dialog.open) dialog.showModal();
+  });
+
+  document.addEventListener("closeDialog", () => dialog.close());
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-close-dialog]")) dialog.close();
+  });
+
+  dialog.addEventListener("close", () => {
+    dialog.replaceChildren();
+    // The row may have been exchanged meanwhile: the button is found again by its id.
+    document.getElementById(opener)?.focus();
+  });
+
+  // --- Saying things ------------------------------------------------------------------------------------
+
+  document.addEventListener("toast", (event) => {
+    const toast = document.createElement("p");
+    toast.className = "toast";
+    toast.textContent = event.detail.text;
+    document.getElementById("toasts").append(toast);
+    setTimeout(() => toast.remove(), 6000);
+  });
+
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.elt.hasAttribute("data-live")) return;
+    say(`The console answered with an error (${event.detail.xhr.status}). Nothing was done; try again.`);
+  });
+
+  // --- Keys and theme -----------------------------------------------------------------------------------
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, select, textarea, dialog");
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+      const search = document.querySelector("[data-search]");
+      if (search) {
+        event.preventDefault();
+        search.focus();
+        search.select();
+      }
+    }
+  });
+
+  const toggle = document.querySelector("[data-theme-toggle]");
+
+  function showTheme() {
+    toggle.textContent = `Theme: ${document.documentElement.dataset.theme || "system"}`;
+    toggle.hidden = false;
+  }
+
+  toggle.addEventListener("click", () => {
+    const next = { "": "light", light: "dark", dark: "" }[document.documentElement.dataset.theme || ""];
+    if (next) document.documentElement.dataset.theme = next;
+    else delete document.documentElement.dataset.theme;
+    if (next) localStorage.setItem("theme", next);
+    else localStorage.removeItem("theme");
+    showTheme();
+  });
+
+  showTheme();
+})();
