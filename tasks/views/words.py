@@ -45,6 +45,8 @@ def duration(seconds: float | None) -> str:
 def milliseconds(value: float | None) -> str:
     if value is None:
         return NOTHING
+    if 0 < value < 1:
+        return "under 1 ms"
     return f"{value:,.0f} ms" if value < 10_000 else duration(value / 1000)
 
 

@@ -11,9 +11,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from tasks import snapshots
-from tasks.engines.base import EngineState, Observation, SnapshotInfo
+from tasks import runs, snapshots
+from tasks.engines.base import EngineState, Fault, Observation, SnapshotInfo
 from tasks.models import DirtyRow, Run, Snapshot, Task
+from tasks.statuses import Status
 
 _COUNTERS = (
     "rows_read",
@@ -77,9 +78,24 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     values["lag_rows"] = observation.lag_rows
     if observation.last_write_at:
         values["last_write_at"] = snapshots.moment(observation.last_write_at)
-    if observation.state is EngineState.RUNNING and task.restart_at is None and _steady(task):
-        values["restarts_in_row"] = 0
+    if observation.state is EngineState.RUNNING and task.restart_at is None and task.status == Status.RUNNING:
+        # What led to the last restart is over; what the attempt is retrying just now is not.
+        values |= fault_columns(observation.fault)
+        if _steady(task):
+            values["restarts_in_row"] = 0
     return values
+
+
+def fault_columns(fault: Fault | None) -> dict[str, str]:
+    """Return the columns of a task that say `fault`, or that there is none."""
+    if fault is None:
+        return runs.NO_FAULT
+    return {
+        "fault_code": fault.code,
+        "fault_cause": fault.cause,
+        "fault_advice": fault.advice,
+        "fault_subject": fault.subject,
+    }
 
 
 def _steady(task: Task) -> bool:

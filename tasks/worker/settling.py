@@ -10,11 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from tasks import runs
-from tasks.engines.base import Fault
 from tasks.models import OperationRequest, Task
 from tasks.statuses import Outcome, PausedHow, Status
 from tasks.transitions import move, write_history
 from tasks.worker.decisions import Restart, Settle
+from tasks.worker.observing import fault_columns
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,8 @@ def settle(task: Task, request: OperationRequest | None, step: Settle, *, ended_
     if step.to is not Status.RUNNING:
         columns["restart_at"] = None
     came_back = request is not None and not step.succeeded and step.to == request.from_status
-    if step.fault is not None:
-        columns |= _fault_columns(step.fault)
-    elif not came_back:  # back where it was, for the reason that it was there
-        columns |= runs.NO_FAULT
+    if step.fault is not None or not came_back:  # one that came back to where it was is there for the same reason
+        columns |= fault_columns(step.fault)
     if step.discard:
         columns |= {**runs.FRESH, "run": None}
     message = step.message or (f"{request.get_operation_display()} done" if request else "")
@@ -85,21 +83,12 @@ def _status_before(task: Task, request: OperationRequest | None) -> Status | Non
     return Status(request.from_status) if request else None
 
 
-def _fault_columns(fault: Fault) -> dict[str, str]:
-    return {
-        "fault_code": fault.code,
-        "fault_cause": fault.cause,
-        "fault_advice": fault.advice,
-        "fault_subject": fault.subject,
-    }
-
-
 def schedule_restart(task: Task, request: OperationRequest | None, step: Restart, *, ended_as: str, owner: str) -> None:
     """Close the attempt, say when the next one starts, and end a Pause that can no longer come about."""
     now = timezone.now()
     in_row = task.restarts_in_row + (1 if step.counted else 0)
     columns: dict[str, Any] = {
-        **_fault_columns(step.fault),
+        **fault_columns(step.fault),
         "restart_at": now + timedelta(seconds=step.delay),
         "restarts": task.restarts + 1,
         "restarts_in_row": in_row,

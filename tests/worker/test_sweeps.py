@@ -57,6 +57,20 @@ def test_figures_are_what_the_engine_shows(engine: FakeEngine) -> None:
     assert task.observed_at is not None
 
 
+def test_the_fault_of_a_running_task_is_what_it_retries_now(engine: FakeEngine) -> None:
+    task = run(make_task(), engine)
+    assert task.run is not None
+    ref = specs.attempt_ref(task, task.run)
+    engine.show(ref, EngineState.RUNNING, fault=Fault(ErrorClass.TRANSIENT, "locked", "The target is locked."))
+    worker(engine).once()
+    task.refresh_from_db()
+    assert task.fault_cause == "The target is locked."
+    engine.show(ref, EngineState.RUNNING, fault=None)
+    worker(engine).once()
+    task.refresh_from_db()
+    assert task.fault_cause == ""
+
+
 def test_an_observation_under_way_during_a_stop_brings_no_figures_back(engine: FakeEngine) -> None:
     task = run(make_task(), engine)
     assert task.run is not None

@@ -1,0 +1,113 @@
+"""The task list page, 50 rows out of 100,000, beside raw SQL and strings, and beside the admin's changelist."""
+
+from __future__ import annotations
+
+import html
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connection, connections
+from django.test import Client
+from django.utils import timezone
+
+from tasks.models import Connection, ResourceGroup, Task
+from tasks.statuses import Status
+
+TASKS = 100_000
+ROUNDS = 30
+STATUSES = [Status.RUNNING] * 7 + [Status.STOPPED, Status.FAILURE, Status.INITIALIZE]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="opsconsole-bench-") as name:
+        _use(Path(name) / "console.db")
+        call_command("migrate", verbosity=0)
+        _fill()
+        client = Client()
+        client.force_login(get_user_model().objects.create_superuser("bench"))
+        raw = _median(_raw)
+        first = client.get("/tasks/").content.decode()
+        lines = {
+            "list page": _median(lambda: client.get("/tasks/")),
+            "its unchanged poll": _median(lambda: client.get(_poll_of(first), headers={"HX-Request": "true"})),
+            "filtered, sorted": _median(lambda: client.get("/tasks/?status=failure&sort=-rows_written")),
+            "page 100": _median(lambda: client.get("/tasks/?page=100")),
+            "admin changelist": _median(lambda: client.get("/admin/tasks/task/")),
+        }
+        print(f"list     raw SQL and strings, 50 of {TASKS:,}: {raw * 1000:6.1f} ms")
+        for what, seconds in lines.items():
+            ratio = lines["admin changelist"] / seconds
+            print(
+                f"list     {what:20} {seconds * 1000:6.1f} ms   {seconds / raw:5.1f} x raw   changelist / it {ratio:.1f}"
+            )
+        connection.close()
+
+
+def _use(path: Path) -> None:
+    own = connections.create_connection("default")
+    own.settings_dict = {**own.settings_dict, "NAME": str(path)}
+    connections["default"] = own
+
+
+def _fill() -> None:
+    ResourceGroup.objects.create(name="local", capacity=100_000)
+    for name in ("shop", "warehouse"):
+        Connection.objects.create(name=name, kind="sqlite", settings={"path": f"/data/{name}.db"})
+    now = timezone.now()
+    Task.objects.bulk_create(
+        (
+            Task(
+                name=f"task-{n:06}",
+                group_id="local",
+                source_connection_id="shop",
+                source_object=f"table_{n % 977}",
+                target_connection_id="warehouse",
+                target_object=f"table_{n % 977}",
+                status=STATUSES[n % 10],
+                submitted_at=now,
+                rows_read=n * 7,
+                rows_written=n * 7,
+                observed_at=now,
+            )
+            for n in range(TASKS)
+        ),
+        batch_size=2_000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def _median(action: Callable[[], Any]) -> float:
+    action()
+    times = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def _raw() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, name, status, source_connection_id, source_object, target_connection_id, target_object, "
+            "write_mode, group_id, rows_read, rows_written, lag_seconds, status_since FROM tasks_task "
+            "WHERE submitted_at IS NOT NULL ORDER BY name, id LIMIT 50"
+        )
+        return "".join(
+            "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
+            for row in cursor.fetchall()
+        )
+
+
+def _poll_of(page: str) -> str:
+    """Return the address that the page's own script would poll: its rows with their versions."""
+    shown = [part.partition('"')[0] for part in page.split('id="task-')[1:]]
+    versions = [part.partition('"')[0] for part in page.split('data-version="')[1:]]
+    return "/tasks/rows/?v=" + ",".join(f"task-{n}.{v}" for n, v in zip(shown, versions, strict=False))
