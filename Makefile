@@ -36,7 +36,7 @@ lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/djlint --check --lint templates
+	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/python -m tests.sizes
 	OPS_DATA_DIR=$${TMPDIR:-/tmp}/opsconsole-lint $(BIN)/python manage.py makemigrations --check --dry-run
 	OPS_DATA_DIR=$${TMPDIR:-/tmp}/opsconsole-lint OPS_PRODUCTION=1 OPS_ALLOWED_HOSTS=console.example.org \

@@ -156,7 +156,8 @@ class Source:
             (newest,) = self.shop.execute("SELECT COALESCE(MAX(id), 0) FROM orders").fetchone()
             if newest > MOST_ROWS:
                 return
-            orders = [(self._customer(), self.random.choice(_ITEMS), self._amount(), now) for _ in range(self.random.randint(1, 12))]
+            count = self.random.randint(1, 12)
+            orders = [(self._customer(), self.random.choice(_ITEMS), self._amount(), now) for _ in range(count)]
             self.shop.executemany("INSERT INTO orders (customer, item, amount, at) VALUES (?, ?, ?, ?)", orders)
             refund = -1 if self.random.random() < 0.3 else 1
             payment = (self._customer(), refund * self._amount(), now)

@@ -90,7 +90,7 @@ def _run(task: Task, ledger: Ledger) -> Impact:
         if ledger.newest is not None:
             grave += " To go on from where it was, use Continue instead."
     if task.rows_written and task.write_mode == WriteMode.APPEND:
-        sentences.append("Rows that are in the target already are appended again when the run starts from the earliest.")
+        sentences.append("Rows that are in the target already are appended again when it starts from the earliest.")
     figures = (_lost_snapshots(ledger),) if ledger.snapshots else ()
     return Impact(tuple(sentences), figures, grave)
 
@@ -128,14 +128,16 @@ def _forced_pause(task: Task, ledger: Ledger) -> Impact:
         sentences.append("Continue goes on from the target’s own ledger: nothing is written twice.")
     else:
         sentences.append("Continue goes back to the most recent snapshot and replays what came after it.")
-    return Impact((*sentences, _replay_word(task, newest)), _replay_figures(task, newest), _replay_warning(task, newest))
+    sentences.append(_replay_word(task, newest))
+    return Impact(tuple(sentences), _replay_figures(task, newest), _replay_warning(task, newest))
 
 
 def _continue(task: Task, ledger: Ledger) -> Impact:
     newest = ledger.newest
     if newest is None:
         return Impact(("There is no usable snapshot to continue from.",))
-    source = "the target’s own ledger" if task.exactly_once else f"the {newest.get_kind_display().lower()} snapshot below"
+    snapshot = f"the {newest.get_kind_display().lower()} snapshot below"
+    source = "the target’s own ledger" if task.exactly_once else snapshot
     sentences = (f"The run goes on from {source}.", _replay_word(task, newest))
     return Impact(sentences, _replay_figures(task, newest), _replay_warning(task, newest))
 

@@ -48,9 +48,7 @@ def shell(request: HttpRequest, task: Task, tab: str, **context: Any) -> dict[st
     return {"task": task, "tab": tab, "status": Status(task.status), **context}
 
 
-def live_regions(
-    request: HttpRequest, task: Task, names: Collection[str], *, oob: bool = True
-) -> list[dict[str, Any]]:
+def live_regions(request: HttpRequest, task: Task, names: Collection[str], *, oob: bool = True) -> list[dict[str, Any]]:
     """Render the wanted regions of the task page. Unknown names are left out: they come from a query."""
     makers = {"task_header": _header, "task_overview": _overview}
     return [

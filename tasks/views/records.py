@@ -24,9 +24,7 @@ def snapshots(request: HttpRequest, task_id: int) -> HttpResponse:
     for snapshot in page.object_list:
         replay = replay_rows(task, snapshot)
         next_one = newest is not None and snapshot.pk == newest.pk
-        rows.append(
-            {"it": snapshot, "replay": replay, "duplicates": duplicates(task, replay), "is_next": next_one}
-        )
+        rows.append({"it": snapshot, "replay": replay, "duplicates": duplicates(task, replay), "is_next": next_one})
     return render(request, "tasks/snapshots.html", shell(request, task, "snapshots", rows=rows, page=page))
 
 
