@@ -55,7 +55,8 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
     names = {task.group_id or "" for task in tasks}
     groups = {group.name: group for group in ResourceGroup.objects.filter(name__in=names)}
     used = places_used(names)
-    usable = set(Snapshot.objects.filter(task__in=ids, unusable="").values_list("task_id", flat=True).distinct())
+    snapshots = Snapshot.objects.filter(task__in=ids, unusable="").order_by()
+    usable = set(snapshots.values_list("task_id", flat=True).distinct())
     requests = OperationRequest.objects.filter(task__in=ids, outcome=Outcome.OPEN)
     open_requests = {request.task_id: request for request in requests}
     return {

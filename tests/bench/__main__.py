@@ -2,9 +2,13 @@
 
 import os
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+import django
 
-from tests.bench import engine
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+django.setup()
+
+from tests.bench import engine, listing  # noqa: E402
 
 if __name__ == "__main__":
     engine.main()
+    listing.main()
