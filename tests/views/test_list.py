@@ -1,0 +1,179 @@
+"""The task list: its hooks, its filters, and what it costs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tasks.models import Connection, ResourceGroup, Task
+from tasks.statuses import Status
+from tests.factories import make_snapshot, make_task, make_user
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+
+
+def text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'data-task="([^"]*)"', page)
+
+
+def versions(page: str) -> str:
+    return ",".join(f"{n}.{v}" for n, v in re.findall(r'<tr id="(task-\d+)"[^>]* data-version="(\w+)"', page))
+
+
+def test_a_row_carries_the_hooks_that_scripts_rely_on(operator: Client) -> None:
+    task = make_task("orders", status=Status.PAUSED, paused_how="forced", rows_written=1_234_567)
+    page = text(operator.get("/tasks/"))
+    assert f'<tr id="task-{task.pk}" data-task="orders" data-status="paused" data-paused="forced"' in page
+    assert '<span data-field="rows_written" data-value="1234567">1,234,567</span>' in page
+    refused = re.search(r'<button[^>]* data-operation="pause"[^>]*>', page)
+    assert refused is not None
+    assert 'aria-disabled="true" data-refused="not_allowed"' in refused.group()
+    assert "Pause is for tasks in status Running; this one is Paused. It is paused already." in page
+    allowed = re.search(r'<button[^>]* data-operation="stop"[^>]*>', page)
+    assert allowed is not None
+    assert "aria-disabled" not in allowed.group()
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_each_status_is_shown_by_its_name(operator: Client, status: Status) -> None:
+    make_task("orders", status=status)
+    page = text(operator.get("/tasks/"))
+    assert f'data-status="{status}"' in page
+    assert ("Re-detect" in page) == (status is Status.DETECTION_EXCEPTION)
+
+
+def test_drafts_are_not_shown(operator: Client) -> None:
+    make_task("draft", submitted_at=None)
+    assert "No task is submitted yet" in text(operator.get("/tasks/"))
+
+
+def test_the_query_filters_and_sorts(operator: Client) -> None:
+    make_task("a-orders", status=Status.RUNNING, rows_written=5)
+    make_task("b-events", status=Status.FAILURE, source_object="events", rows_written=9, write_mode="upsert")
+    make_task("c-orders", group_id="big", rows_written=7, owner=make_user("otto"))
+
+    def listed(query: str) -> list[str]:
+        return names(text(operator.get(f"/tasks/?{query}")))
+
+    assert listed("status=running&status=failure") == ["a-orders", "b-events"]
+    assert listed("q=EVENT") == ["b-events"]
+    assert listed("q=shop") == ["a-orders", "b-events", "c-orders"]
+    assert listed("group=big") == listed("owner=otto") == ["c-orders"]
+    assert listed("mode=upsert") == ["b-events"]
+    assert listed("source=shop&target=warehouse&q=c-") == ["c-orders"]
+    assert listed("sort=-rows_written") == ["b-events", "c-orders", "a-orders"]
+    assert "No task matches" in text(operator.get("/tasks/?q=nothing"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page=abc",
+        "page=-1",
+        "page=99999999999999",
+        "sort=evil",
+        "sort=-password",
+        "status=resting",
+        "q=" + "x" * 5000,
+        "q=%00",
+        "q=%25%27%22%3Cscript%3E",
+        "group=%F0%9F%92%A9",
+        "v=1",
+    ],
+)
+def test_a_hostile_query_is_a_page_like_any_other(operator: Client, query: str) -> None:
+    make_task("orders")
+    response = operator.get(f"/tasks/?{query}")
+    assert response.status_code == 200
+    assert "<script>" not in text(response)
+
+
+def test_a_task_of_a_deleted_group_stays_in_the_list_and_in_its_filter(operator: Client) -> None:
+    make_task("orders")
+    ResourceGroup.objects.all().delete()
+    Connection.objects.all().delete()
+    assert names(text(operator.get("/tasks/"))) == ["orders"]
+    assert names(text(operator.get("/tasks/?group=local&source=shop"))) == ["orders"]
+
+
+def test_a_poll_answers_only_what_changed(operator: Client) -> None:
+    first, second = make_task("a"), make_task("b")
+    seen = versions(text(operator.get("/tasks/")))
+    assert operator.get(f"/tasks/rows/?v={seen}", headers=HTMX).status_code == 204
+    Task.objects.filter(pk=second.pk).update(rows_written=5)
+    page = text(operator.get(f"/tasks/rows/?v={seen}", headers=HTMX))
+    assert names(page) == ["b"]
+    assert 'hx-swap-oob="true"' in page
+    Task.objects.filter(pk=first.pk).delete()
+    assert f'<tr id="task-{first.pk}" hx-swap-oob="delete">' in text(
+        operator.get(f"/tasks/rows/?v={seen}", headers=HTMX)
+    )
+
+
+@pytest.mark.parametrize("v", ["", "task-1", "task-x.1", "task-" + "9" * 40 + ".a", ",,,", "a.b,c.d", "task-1.%00"])
+def test_a_hostile_poll_is_answered(operator: Client, v: str) -> None:
+    assert operator.get(f"/tasks/rows/?v={v}", headers=HTMX).status_code in (200, 204)
+
+
+def test_the_list_costs_the_same_queries_however_long(operator: Client) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert operator.get("/tasks/").status_code == 200
+        return len(captured)
+
+    def poll() -> int:
+        seen = versions(text(operator.get("/tasks/")))
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(f"/tasks/rows/?v={seen}", headers=HTMX)
+        return len(captured)
+
+    for _ in range(5):
+        make_snapshot(make_task(status=Status.RUNNING))
+    few = queries(), poll()
+    for n in range(45):
+        make_snapshot(make_task(status=Status.RUNNING, group_id=f"group-{n % 5}", source_connection_id=f"c-{n % 7}"))
+    assert (queries(), poll()) == few
+
+
+def test_names_are_escaped(operator: Client) -> None:
+    make_task("orders", source_object="<b>x</b>", fault_cause="<script>alert(1)</script>", status=Status.FAILURE)
+    page = text(operator.get("/tasks/"))
+    assert "<b>x</b>" not in page
+    assert "<script>alert" not in page
+
+
+def test_every_page_wants_a_sign_in_and_the_right_to_see(client: Client) -> None:
+    task = make_task("orders")
+    addresses = ["/tasks/", "/tasks/rows/", f"/tasks/{task.pk}/", f"/tasks/{task.pk}/history/", "/matrix/", "/groups/"]
+    for address in addresses:
+        response = client.get(address)
+        assert (response.status_code, response.headers["Location"].partition("?")[0]) == (302, "/accounts/login/")
+    client.force_login(make_user("nobody"))
+    for address in addresses:
+        response = client.get(address)
+        assert response.status_code == 403, address
+        assert "Ask an administrator" in text(response)
+
+
+def test_the_content_security_policy_is_strict(operator: Client) -> None:
+    policy = operator.get("/tasks/").headers["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_healthz_and_readyz_need_no_sign_in(client: Client) -> None:
+    assert client.get("/healthz").content == b"ok"
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["ready"]) == (503, False)
+    assert "No worker answers" in response.json()["problem"]
