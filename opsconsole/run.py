@@ -7,6 +7,7 @@ second: tasks and statuses heal without anybody there.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,14 +27,15 @@ ROOT = Path(__file__).resolve().parent.parent
 END_WITHIN = 17
 READY_WITHIN = 60
 
-#: SIGTERM reaches the whole process group: the shell only has to stop starting again.
+#: SIGTERM reaches the whole process group: the shell only has to stop starting again. The command stands in the
+#: environment, so that whoever looks for a process by its command line finds the process and not this shell.
 AGAIN = """trap 'ending=1' TERM INT
 while [ -z "$ending" ]; do
-  {command} &
+  sh -c "exec $OPS_PROCESS" &
   child=$!
   while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
   [ -n "$ending" ] && exit 0
-  [ "$code" = {fatal} ] && exit $code
+  [ "$code" = "$OPS_FATAL" ] && exit $code
   echo "ended by itself (code $code); starting it again"
   sleep 1
 done"""
@@ -76,11 +78,31 @@ def _supervise(processes: dict[str, str], port: int) -> int:
     honcho.manager.KILL_WAIT = END_WITHIN
     manager = honcho.manager.Manager(Printer(sys.stdout))
     for name, command in processes.items():
-        manager.add_process(name, AGAIN.format(command=command, fatal=FATAL), env=dict(os.environ), cwd=str(ROOT))
+        environment = {**os.environ, "OPS_PROCESS": command, "OPS_FATAL": str(FATAL)}
+        manager.add_process(name, AGAIN, env=environment, cwd=str(ROOT))
     Thread(target=_announce, args=(port,), daemon=True).start()
+    Thread(target=_heed_make, args=(os.getppid(),), daemon=True).start()
     manager.loop()
     # Ended as asked is a good end, whichever signal asked for it.
     return 0 if manager.returncode in (130, 143, None) else int(manager.returncode)
+
+
+def _heed_make(parent: int) -> None:
+    """End when `make` was told to. A SIGINT sent to make alone it keeps to itself, and waits for its child to end:
+    all that can be seen of it is that it no longer catches that signal."""
+    caught = _catches_interrupt(parent)
+    while os.getppid() == parent and _catches_interrupt(parent) == caught:
+        sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _catches_interrupt(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    mask = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
 
 
 def _announce(port: int) -> None:

@@ -36,7 +36,7 @@ class Stack:
         self.directory = directory
         self.data_dir = directory / "data"
         self.data_dir.mkdir(parents=True)
-        self.port = _free_port()
+        self.port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("OPS_", "DATABASE_URL"))},
@@ -190,7 +190,7 @@ def counted(path: Path, sql: str) -> Counter[tuple[Any, ...]]:
     return Counter(rows(path, sql))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
