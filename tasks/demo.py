@@ -253,4 +253,4 @@ class Scenes:
 
 
 def _has_written(task: Task) -> bool:
-    return task.status == Status.RUNNING and task.rows_written > 100
+    return task.status == Status.RUNNING and task.rows_written > 50

@@ -108,14 +108,24 @@ def test_a_killed_worker_is_healed_by_the_next_one(running: Stack, writer: Write
     end_exact(running, writer)
 
 
-def test_tasks_run_on_while_worker_and_web_are_down(running: Stack, writer: Writer) -> None:
+def test_a_killed_web_server_leaves_tasks_and_operations_alone(running: Stack, writer: Writer) -> None:
     running.start("web")
-    before = len(target(running, "appended"))
+    running.ask("append", Operation.PAUSE)
     running.kill("web")
+    running.await_status("append", Status.PAUSED)
+    running.start("web")
+    assert running.answers()
+    assert running.task("upsert").run.epoch == 1
+    running.operate("append", Operation.CONTINUE)
+    running.await_written("append", 20)
+    end_exact(running, writer)
+
+
+def test_tasks_run_on_while_no_worker_is_there(running: Stack, writer: Writer) -> None:
+    before = len(target(running, "appended"))
     running.kill("worker")
     wait_for(lambda: len(target(running, "appended")) > before + 50, "rows go on being written")
-    running.start("web", "worker")
+    running.start("worker")
     running.await_written("append", 20, seconds=TRUE_WITHIN)
-    assert running.answers()
     assert running.task("append").run.epoch == 1
     end_exact(running, writer)
