@@ -49,6 +49,8 @@ def record(task: Task, observation: Observation) -> None:
     older = Q(observed_at__isnull=True) | Q(observed_at__lte=snapshots.moment(observation.at))
     if Task.objects.filter(older, pk=task.pk, run=run).update(**values) != 1:
         return
+    if knows(observation) and task.engine_state != observation.state.value:
+        run.attempts.filter(epoch=observation.ref.epoch, running_at__isnull=True).update(running_at=timezone.now())
     for name, value in values.items():
         setattr(task, name, value)
     key = (task.uid.hex, run.number)
@@ -58,6 +60,11 @@ def record(task: Task, observation: Observation) -> None:
         transaction.on_commit(lambda: _remember(key, newest))
     if observation.dirty:
         _record_dirty(task, observation)
+
+
+def knows(observation: Observation | None) -> bool:
+    """Whether the engine answered, and knows the attempt."""
+    return observation is not None and observation.state not in (EngineState.ABSENT, EngineState.UNREACHABLE)
 
 
 def _remember(key: tuple[str, int], newest: str) -> None:

@@ -71,9 +71,6 @@ def _look(task: Task, engine: Engine, seen: Observation | None) -> Observation |
 
 def _situation(task: Task, request: OperationRequest | None, observation: Observation | None) -> situation.Situation:
     newest = task.run.attempts.first() if task.run else None
-    if newest is not None and newest.running_at is None and _knows(observation):
-        newest.running_at = timezone.now()
-        newest.save(update_fields=["running_at"])
     return situation.of(
         task,
         request,
@@ -83,10 +80,6 @@ def _situation(task: Task, request: OperationRequest | None, observation: Observ
         observation=observation,
         missing=specs.missing_object(task),
     )
-
-
-def _knows(observation: Observation | None) -> bool:
-    return observation is not None and observation.state not in (EngineState.ABSENT, EngineState.UNREACHABLE)
 
 
 def _do(step: Step, task: Task, request: OperationRequest | None, engine: Engine, owner: str, state: str) -> None:

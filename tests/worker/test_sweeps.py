@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
@@ -69,6 +71,25 @@ def test_the_fault_of_a_running_task_is_what_it_retries_now(engine: FakeEngine) 
     worker(engine).once()
     task.refresh_from_db()
     assert task.fault_cause == ""
+
+
+def test_steady_running_lets_earlier_restarts_be_forgotten(engine: FakeEngine) -> None:
+    task = run(make_task(), engine)
+    assert task.run is not None
+    engine.show(specs.attempt_ref(task, task.run), EngineState.LOST)
+    worker(engine).once()
+    Task.objects.update(restart_at=timezone.now())
+    worker(engine).once()
+    task = Task.objects.select_related("run").get()
+    assert task.run is not None
+    assert (task.run.epoch, task.restarts_in_row) == (2, 1)
+    newest = task.run.attempts.get(epoch=2)
+    assert newest.running_at is not None
+    newest.running_at -= timedelta(days=1)
+    newest.save(update_fields=["running_at"])
+    worker(engine).once()
+    task.refresh_from_db()
+    assert (task.restarts, task.restarts_in_row) == (1, 0)
 
 
 def test_an_observation_under_way_during_a_stop_brings_no_figures_back(engine: FakeEngine) -> None:
