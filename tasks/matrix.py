@@ -25,7 +25,6 @@ class Row:
     effect: str
     needs_snapshot: bool = False
     starts: bool = False
-    discards: bool = False
 
 
 MATRIX: Final[dict[Operation, Row]] = {
@@ -37,7 +36,6 @@ MATRIX: Final[dict[Operation, Row]] = {
             OPERATE,
             "Starts a new run from the start position. Snapshots of a former run are discarded.",
             starts=True,
-            discards=True,
         ),
         Row(
             Operation.PAUSE,
@@ -64,7 +62,6 @@ MATRIX: Final[dict[Operation, Row]] = {
             frozenset({Status.RUNNING, Status.PAUSED, Status.FAILURE, Status.DETECTION_EXCEPTION}),
             STOP,
             "Ends and discards snapshots, offsets, and this run's metrics and logs. History stays.",
-            discards=True,
         ),
         Row(
             Operation.DETECT,

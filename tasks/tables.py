@@ -58,7 +58,6 @@ class TaskTable(tables.Table):
         model = Task
         fields = ()
         order_by_field = "sort"
-        template_name = "tasks/partials/table.html"
 
     #: What stands above each cell: the first names it, the others are shown under it.
     HEADINGS: Final = (

@@ -179,7 +179,3 @@ class Task(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("tasks:detail", args=[self.pk])
-
-    @property
-    def status_enum(self) -> Status:
-        return Status(self.status)
