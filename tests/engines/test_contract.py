@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,22 @@ def test_after_a_kill_the_replayed_rows_are_those_forecast(
     duplicates = sum(counted.values()) - len(counted)
     assert duplicates == seen.counters.rows_replayed
     assert abs(duplicates - forecast) <= 50 * 6
+
+
+def test_attempts_shorter_than_the_interval_still_get_on(
+    host: HostProcess, tables: Tables, writer: threading.Event
+) -> None:
+    """The interval runs from the snapshot continued from: replays don't grow with every short attempt."""
+    spec = tables.spec(snapshot_interval=1.0)
+    ref = host.engine.start(spec, 1, None)
+    begun_at = newest(await_state(host, ref, EngineState.RUNNING)).taken_at
+    for epoch in range(2, 12):
+        seen = await_written(host, ref, look(host, ref).counters.rows_written + 30)
+        wait_for(lambda: time.time() - begun_at > epoch * 0.3)  # noqa: B023
+        host.engine.kill(ref)
+        seen = await_state(host, ref, EngineState.KILLED)
+        ref = host.engine.start(spec, epoch, newest(seen))
+    assert newest(look(host, ref)).taken_at > begun_at + 1.0
 
 
 def test_upsert_replays_without_duplicates(host: HostProcess, tables: Tables, writer: threading.Event) -> None:

@@ -131,7 +131,11 @@ class Runner:
             raise ConnectorError(faults[0])
         self.offset = self.source.open(snapshot.offset if snapshot else None, self.spec.start)
         self.progress.begin_at(snapshot.position if snapshot else 0)
-        if snapshot is None:
+        if snapshot is not None:
+            # The interval runs on from the snapshot itself: attempts shorter than it would else never take one,
+            # and each Continue would replay more than the one before.
+            self._snapshot_at -= max(0.0, time.time() - snapshot.taken_at)
+        else:
             # A forced pause in the first seconds has to have something to continue from, too.
             self._take_snapshot("periodic")
         self._wait_for_columns()
