@@ -11,9 +11,11 @@
 
   let beats = 0;
   let lastAnswer = Date.now();
+  let over = false; // no poll can be answered any more
 
   function beat() {
     beats += 1;
+    if (over) return;
     if (document.hidden && beats % HIDDEN_EVERY) return;
     document.querySelectorAll("[data-live]").forEach((element) => {
       const slow = element.getAttribute("hx-trigger") === "slow-tick";
@@ -44,10 +46,49 @@
         stamp.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
       });
     }
-    if (status === 403 || event.detail.xhr.responseURL.includes("/accounts/login/")) {
-      say("You are signed out. Load the page again to sign in.");
+  });
+
+  // A session that ended answers each request with the sign-in page: that must not land in the middle of this one.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!new URL(event.detail.xhr.responseURL || location.href).pathname.startsWith("/accounts/login/")) return;
+    event.detail.shouldSwap = false;
+    event.preventDefault();
+    giveUp("You are signed out, so nothing here is up to date. Load the page again to sign in.");
+  });
+
+  function giveUp(sentence) {
+    over = true;
+    say(sentence);
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) beat();
+  });
+
+  // --- Exchanging a row ---------------------------------------------------------------------------------
+
+  // Text being copied from a row stays; its version stays too, so the next poll brings the change.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    const selection = getSelection();
+    if (!selection.isCollapsed && selection.containsNode(target, true) && target.closest("[data-live]")) {
+      event.detail.shouldSwap = false;
+      return;
+    }
+    const next = fragment.querySelector("[data-status]");
+    const now = target.matches("[data-status]") ? target : target.querySelector("[data-status]");
+    if (next && now && next.dataset.status !== now.dataset.status) {
+      announce(`${next.dataset.task}: ${next.querySelector(".badge")?.textContent ?? next.dataset.status}`);
     }
   });
+
+  // For those who don't see the badge change its colour.
+  function announce(sentence) {
+    const line = document.createElement("p");
+    line.textContent = sentence;
+    document.getElementById("announcer").append(line);
+    setTimeout(() => line.remove(), 5000);
+  }
 
   function say(sentence) {
     const silence = document.getElementById("silence");
@@ -114,17 +155,24 @@
 
   // --- Saying things ------------------------------------------------------------------------------------
 
-  document.addEventListener("toast", (event) => {
-    const toast = document.createElement("p");
-    toast.className = "toast";
-    toast.textContent = event.detail.text;
-    document.getElementById("toasts").append(toast);
-    setTimeout(() => toast.remove(), 6000);
-  });
+  function toast(text, tone) {
+    const line = document.createElement("p");
+    line.className = `toast ${tone}`;
+    line.textContent = text;
+    document.getElementById("toasts").append(line);
+    setTimeout(() => line.remove(), tone === "bad" ? 15000 : 6000);
+  }
+
+  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.tone));
 
   document.addEventListener("htmx:responseError", (event) => {
-    if (event.detail.elt.hasAttribute("data-live")) return;
-    say(`The console answered with an error (${event.detail.xhr.status}). Nothing was done; try again.`);
+    const status = event.detail.xhr.status;
+    if (event.detail.elt.hasAttribute("data-live")) {
+      if (status === 403) giveUp("You may no longer see this, so nothing here is up to date.");
+      return;
+    }
+    const why = { 403: "You may not do this", 404: "This is gone" }[status] || `The console failed (${status})`;
+    toast(`${why}. Nothing was done; load the page again.`, "bad");
   });
 
   // --- Keys and theme -----------------------------------------------------------------------------------

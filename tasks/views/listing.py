@@ -125,7 +125,7 @@ def _counts(asked: TaskFilter) -> dict[str, Any]:
     return {
         "counts": counts,
         "counts_version": htmx.version_of([counted]),
-        "total": sum(counted.values()),
+        "total": f"{sum(counted.values()):,}{'+' if max(counted.values()) >= COUNT_LIMIT else ''}",
         "all_query": asked.query(status=()),
         "counts_query": asked.query(),
     }
