@@ -31,6 +31,7 @@ run: $(RUNTIME)
 test: $(TOOLS)
 	@$(BIN)/python -m tests.programs
 	$(BIN)/python -m pytest tests
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests -q -m "not process and not browser"
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

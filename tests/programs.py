@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 
+from tests.postgres import bin_dir
+
 #: program -> Debian package
-WANTED = {"chromium": "chromium"}
+WANTED = {"chromium": "chromium", "postgres": "postgresql"}
 
 
 def main() -> None:
-    missing = [package for program, package in WANTED.items() if shutil.which(program) is None]
+    there = {"chromium": shutil.which("chromium"), "postgres": bin_dir()}
+    missing = [package for program, package in WANTED.items() if there[program] is None]
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

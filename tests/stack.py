@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from django.db import connections
 from tasks.models import OperationRequest, Task
 from tasks.operations import Actor, accept
 from tasks.statuses import Channel, Operation, Outcome, Status
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,10 +188,3 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def counted(path: Path, sql: str) -> Counter[tuple[Any, ...]]:
     return Counter(rows(path, sql))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import ROOT, free_port
+from tests.ports import free_port
+from tests.stack import ROOT
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
