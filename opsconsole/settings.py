@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import dj_database_url
@@ -30,6 +31,10 @@ OPS_DEADLINES = {
 }
 #: Seconds a worker may hold a task without renewing its lease.
 OPS_LEASE_SECONDS = env.integer("OPS_LEASE_SECONDS", 10, low=5, high=600)
+#: Seconds between two looks at all that runs.
+OPS_OBSERVE_SECONDS = env.integer("OPS_OBSERVE_SECONDS", 1, low=1, high=60)
+#: Seconds after which the objects of a task that does not run are looked for again.
+OPS_DETECT_SECONDS = env.integer("OPS_DETECT_SECONDS", 60, low=1, high=86_400)
 #: Seconds of steady running after which earlier automatic restarts no longer count against the limit.
 OPS_RESTART_WINDOW = env.integer("OPS_RESTART_WINDOW", 600, low=1, high=86_400)
 
@@ -140,7 +145,17 @@ def database() -> dict[str, object]:
         raise ImproperlyConfigured("DATABASE_URL must be an sqlite or a postgresql address.")
     else:
         config["CONN_HEALTH_CHECKS"] = True
-        config["OPTIONS"] = {"connect_timeout": 5}
+        # An index may take its time; but a migration that waits for a lock blocks everybody behind it.
+        limit = "" if "migrate" in sys.argv[:2] else "-c statement_timeout=30s"
+        # A database that a network no longer reaches has to become an error: a worker must not wait for it for ever.
+        config["OPTIONS"] = {
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "options": f"-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s {limit}",
+        }
     return config
 
 

@@ -16,6 +16,7 @@ from tasks.guards import Refusal
 from tasks.models import OperationRequest, ResourceGroup, Task
 from tasks.statuses import Channel, Operation, Outcome, Status
 from tasks.transitions import MovedOn, move
+from tasks.wakeup import wake_workers
 
 
 class OperationRefused(Exception):
@@ -56,8 +57,8 @@ def accept(
 ) -> OperationRequest:
     """Accept `operation` on a task: its status becomes Operating at once, and a worker takes it from there.
 
-    The same `key` again returns the first answer again, refusals included. Raises OperationRefused, and
-    Task.DoesNotExist for an unknown task.
+    The same `key` again returns the first answer again, refusals included; a key that was used for another operation
+    on this task is refused ("key_reused"). Raises OperationRefused, and Task.DoesNotExist for an unknown task.
     """
     asked = {
         "operation": operation,
@@ -75,6 +76,9 @@ def accept(
     except (MovedOn, IntegrityError):
         # Another process was first between the look and the write (a database without row locks): look again.
         request = _second_look(task_id, operation, actor, asked)
+    if request.operation != operation:
+        earlier = Operation(request.operation).label
+        raise OperationRefused(Refusal("key_reused", f"This key was used for {earlier} before: give each its own."))
     if request.outcome == Outcome.REFUSED:
         raise OperationRefused(_refusal_of(request), request)
     return request
@@ -108,7 +112,7 @@ def _decide(task: Task, operation: Operation, actor: Actor, asked: dict[str, Any
             allowed=[allowed.value for allowed in refused.allowed],
             wait_for=refused.wait_for,
         )
-    seconds = settings.OPS_DEADLINES[operation.value]
+    seconds = task.time_limits.get(operation.value) or settings.OPS_DEADLINES[operation.value]
     request = OperationRequest.objects.create(**asked, deadline_at=now + timedelta(seconds=seconds))
     move(
         task,
@@ -119,6 +123,7 @@ def _decide(task: Task, operation: Operation, actor: Actor, asked: dict[str, Any
         request=request,
         last_request=request,
     )
+    wake_workers()
     return request
 
 

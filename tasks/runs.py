@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from tasks.models import Attempt, OperationRequest, Run, Snapshot, Task
+from tasks.models import Attempt, Lease, OperationRequest, Run, Snapshot, Task
 from tasks.models.run import AttemptCause
+from tasks.models.task import TaskQuerySet
 from tasks.transitions import MovedOn
 
 #: Columns of a task that speak of its current run: nothing of them outlives it.
@@ -34,8 +35,15 @@ FRESH: Final[dict[str, Any]] = {
 NO_FAULT: Final[dict[str, str]] = {"fault_code": "", "fault_cause": "", "fault_advice": "", "fault_subject": ""}
 
 
-def begin_run(task: Task, request: OperationRequest, engine: str, *, lease_owner: str) -> Run:
+def held(task: Task, lease: Lease) -> TaskQuerySet:
+    """Return `task` as a query that finds it only while `lease` holds: the condition of every write under it."""
+    return Task.objects.filter(pk=task.pk, lease_owner=lease.owner, lease_number=lease.number)
+
+
+def begin_run(task: Task, request: OperationRequest, engine: str, *, lease: Lease) -> Run:
     """End and discard the task's former run, and open the next one. Raises MovedOn when the lease is lost."""
+    if held(task, lease).update(restart_at=None) != 1:
+        raise MovedOn(f"Another worker holds {task.name}.")
     if task.run is not None:
         end_run(task.run, "Discarded by the next Run")
     newest = task.runs.order_by("-number").values_list("number", flat=True).first() or 0
@@ -48,7 +56,7 @@ def begin_run(task: Task, request: OperationRequest, engine: str, *, lease_owner
         started_by=request.actor_name,
     )
     values = {**FRESH, **NO_FAULT, "run": run}
-    if Task.objects.filter(pk=task.pk, lease_owner=lease_owner).update(**values) != 1:
+    if held(task, lease).update(**values) != 1:
         raise MovedOn(f"Another worker holds {task.name}.")
     for name, value in values.items():
         setattr(task, name, value)
@@ -62,13 +70,13 @@ def begin_attempt(
     snapshot: Snapshot | None,
     request: OperationRequest | None,
     *,
-    lease_owner: str,
+    lease: Lease,
 ) -> Attempt:
     """Open the next attempt of `run`. Raises MovedOn when the lease is lost or another worker opened it first."""
     epoch = run.epoch
     if Run.objects.filter(pk=run.pk, epoch=epoch, ended_at__isnull=True).update(epoch=epoch + 1) != 1:
         raise MovedOn(f"Another worker has started an attempt of {task.name}.")
-    if Task.objects.filter(pk=task.pk, run=run, lease_owner=lease_owner).update(restart_at=None) != 1:
+    if held(task, lease).filter(run=run).update(restart_at=None) != 1:
         raise MovedOn(f"Another worker holds {task.name}.")
     end_attempt(run, "superseded", "")
     run.epoch = epoch + 1
@@ -90,7 +98,10 @@ def end_attempt(run: Run, ended_as: str, reason: str) -> None:
 
 
 def end_run(run: Run, reason: str) -> None:
-    """Close `run` and discard its snapshots and dirty rows; the row itself stays, for the history."""
+    """Close `run` and discard its snapshots and dirty rows; the row itself stays, for the history.
+
+    Its engine forgets it afterwards, as often as it takes: see `worker.discarding`.
+    """
     end_attempt(run, "ended", reason)
     run.snapshots.all().delete()
     run.dirty_rows.all().delete()

@@ -94,3 +94,4 @@ class Outcome(TextChoices):
     SUCCEEDED = "succeeded", "succeeded"
     FAILED = "failed", "failed"
     REFUSED = "refused", "refused"
+    UNKNOWN = "unknown", "unknown"  # its engine did not answer by the deadline: settled when it does

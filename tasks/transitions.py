@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from tasks.matrix import MATRIX
-from tasks.models import OperationRequest, StatusChange, Task
+from tasks.models import Lease, OperationRequest, StatusChange, Task
 from tasks.statuses import PausedHow, Status
 
 _SETTLED: Final = frozenset(Status) - {Status.OPERATING}
@@ -38,14 +38,14 @@ def move(
     request: OperationRequest | None = None,
     paused_how: PausedHow | None = None,
     status_before: Status | None = None,
-    holder: str | None = None,
+    holder: Lease | None = None,
     epoch: int | None = None,
     **columns: Any,
 ) -> StatusChange:
     """Change `task` from `expected` to `to`, write the history row, and set `columns` in the same statement.
 
     `status_before` is what Re-detect returns to (default: `expected`). `holder`, where given, must
-    still hold the lease. `task` in memory is brought up to date.
+    still be the task's lease. `task` in memory is brought up to date.
     Raises MovedOn when the compare fails, ValueError for a change that is not in LEGAL,
     RuntimeError outside a transaction: status and history are written together or not at all.
     """
@@ -64,9 +64,11 @@ def move(
     }
     if to is Status.DETECTION_EXCEPTION:
         values["status_before"] = status_before or expected
+        values["missing_since"] = task.missing_since or now
     elif to is not Status.OPERATING:  # a Re-detect in progress still has to know where to return to
         values["status_before"] = ""
-    held = {"lease_owner": holder} if holder is not None else {}
+        values["missing_since"] = None
+    held = {"lease_owner": holder.owner, "lease_number": holder.number} if holder is not None else {}
     if Task.objects.filter(pk=task.pk, status=expected, **held).update(**values) != 1:
         raise MovedOn(f"Task {task.name} is no longer {expected.label}.")
     for name, value in values.items():

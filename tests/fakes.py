@@ -82,6 +82,10 @@ class FakeEngine:
         absent = EngineState.ABSENT
         return {ref: replace(self.shown.get(ref, Observation(ref, absent)), at=time.time()) for ref in refs}
 
+    def live(self) -> tuple[AttemptRef, ...]:
+        self._answer("live")
+        return tuple(ref for ref, seen in self.shown.items() if seen.state in ALIVE)
+
     def logs(self, ref: AttemptRef, after: int) -> tuple[LogLine, ...]:
         return ()
 

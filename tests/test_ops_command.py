@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from tasks.engines.base import EngineState
 from tasks.models import OperationRequest, Task
 from tasks.statuses import Operation, Status
 from tasks.worker.reconciler import reconcile
@@ -76,11 +77,14 @@ def test_not_settled_within_the_wait_is_4() -> None:
     assert ops("run", "a", "--wait", "0.1") == (4, "a: not settled. Still in progress after 0.1 s.\n")
 
 
-@pytest.mark.parametrize(("reachable", "code"), [(True, 0), (False, 3)])
-def test_settled_is_0_or_3(monkeypatch: pytest.MonkeyPatch, reachable: bool, code: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "code"), [(EngineState.RUNNING, 0), (EngineState.FAILED, 3), (EngineState.UNREACHABLE, 4)]
+)
+def test_settled_is_0_or_3_and_unknown_is_4(monkeypatch: pytest.MonkeyPatch, state: EngineState, code: int) -> None:
     """The worker's steps are taken between two looks of the command."""
     task, engine = make_task("a"), FakeEngine()
-    engine.reachable = reachable
+    engine.reachable = state is not EngineState.UNREACHABLE
+    engine.on_start = state
 
     def work(_: Any) -> None:
         OperationRequest.objects.filter(begun_at__isnull=False).update(deadline_at=timezone.now())
@@ -89,6 +93,16 @@ def test_settled_is_0_or_3(monkeypatch: pytest.MonkeyPatch, reachable: bool, cod
 
     monkeypatch.setattr("tasks.management.commands.ops.time.sleep", work)
     assert ops("run", "a", "--wait", "20")[0] == code
+
+
+def test_the_same_key_gets_the_first_answer_again() -> None:
+    make_task("a")
+    first = ops("run", "a", "--key", "nightly-1")
+    assert first == ops("run", "a", "--key", "nightly-1") == (0, "a: accepted.\n")
+    assert OperationRequest.objects.count() == 1
+    code, out = ops("stop", "a", "--yes", "--key", "nightly-1")
+    assert code == 2
+    assert "was used for Run before" in out
 
 
 def test_stop_wants_a_confirmation() -> None:

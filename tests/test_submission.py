@@ -84,7 +84,10 @@ def test_a_dry_run_writes_nothing() -> None:
         ("tasks: [3]", "tasks[0]: A mapping is expected here, not 3."),
         ("taskss: []\nconnections: []", "taskss: This key is not known. Did you mean tasks?"),
         ("a: &x [1]\nb: *x", "Aliases (*name) are not allowed"),
-        ("connections:\n- {name: a, kind: oracle, path: /x}", "This must be sqlite or file, not 'oracle'"),
+        (
+            "connections:\n- {name: a, kind: oracle, path: /x}",
+            "This must be sqlite or postgresql or file, not 'oracle'",
+        ),
         ("connections:\n- {name: 'a b', kind: file, path: /x}", "A name has 1 to 100 letters"),
         ("connections:\n- {name: a, kind: file, path: /x}\n- {name: a, kind: file, path: /y}", "given twice"),
         ("connections:\n- {name: a, name: b, kind: file, path: /x}", "This key is given twice."),

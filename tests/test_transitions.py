@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, transaction
 
-from tasks.models import StatusChange, Task
+from tasks.models import Lease, StatusChange, Task
 from tasks.statuses import PausedHow, Status
 from tasks.transitions import LEGAL, MovedOn, move
 from tests.factories import make_task
@@ -33,11 +33,15 @@ def test_a_task_that_moved_on_is_left_alone() -> None:
     assert not StatusChange.objects.exists()
 
 
-def test_a_worker_without_the_lease_writes_nothing() -> None:
+@pytest.mark.parametrize("holder", [Lease("a", 7), Lease("b", 6)])
+def test_a_worker_without_the_lease_writes_nothing(holder: Lease) -> None:
+    """Neither another worker, nor this one under a lease that it lost and took again."""
     task = make_task(status=Status.OPERATING)
-    Task.objects.filter(pk=task.pk).update(lease_owner="b")
+    Task.objects.filter(pk=task.pk).update(lease_owner="b", lease_number=7)
     with pytest.raises(MovedOn), transaction.atomic():
-        move(task, expected=Status.OPERATING, to=Status.RUNNING, actor_name="system", holder="a")
+        move(task, expected=Status.OPERATING, to=Status.RUNNING, actor_name="system", holder=holder)
+    task.refresh_from_db()
+    assert task.status == Status.OPERATING
 
 
 @pytest.mark.django_db(transaction=True)

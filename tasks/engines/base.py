@@ -223,10 +223,14 @@ class Engine(Protocol):
         """End without a snapshot: let the batch in hand finish within `grace`, then kill. Asynchronous."""
 
     def discard(self, ref: AttemptRef) -> None:
-        """Forget the run: its snapshots, counters and log. Refused ("alive") while an attempt is alive."""
+        """Forget the run: its snapshots, counters and log. Refused ("alive") while an attempt of it is alive, and
+        ("stale_epoch") where a newer attempt than `ref` was started. A discarded run can't be started again."""
 
     def observe(self, refs: Sequence[AttemptRef]) -> dict[AttemptRef, Observation]:
         """One call for many; an answer for each. Never raises: UNREACHABLE is an answer."""
+
+    def live(self) -> tuple[AttemptRef, ...]:
+        """Return all attempts that are alive on the engine, whoever started them."""
 
     def logs(self, ref: AttemptRef, after: int) -> tuple[LogLine, ...]:
         """Return log lines of the run with n > `after`, oldest first, at most 1,000."""

@@ -8,7 +8,7 @@ from tasks.models.resource_group import EngineKind, ResourceGroup
 from tasks.models.run import Attempt, Run
 from tasks.models.snapshot import Snapshot, SnapshotKind
 from tasks.models.task import StartPosition, Task, WriteMode
-from tasks.models.worker import WorkerHeartbeat
+from tasks.models.worker import Lease, WorkerHeartbeat
 
 __all__ = [
     "Attempt",
@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionKind",
     "DirtyRow",
     "EngineKind",
+    "Lease",
     "OperationRequest",
     "ResourceGroup",
     "Run",

@@ -11,6 +11,7 @@ from tasks.models.fields import decrypt, encrypt, name_validator, one_of
 
 class ConnectionKind(models.TextChoices):
     SQLITE = "sqlite", "SQLite"
+    POSTGRESQL = "postgresql", "PostgreSQL"
     FILE = "file", "File directory"
 
 
@@ -22,7 +23,7 @@ class Connection(models.Model):
 
     name = models.CharField(max_length=100, unique=True, validators=[name_validator])
     kind = models.CharField(max_length=20, choices=ConnectionKind.choices)
-    settings = models.JSONField(default=dict, blank=True, help_text="The address, by kind: path.")
+    settings = models.JSONField(default=dict, blank=True, help_text="The address, by kind.")
     secret_token = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -63,4 +64,6 @@ class Connection(models.Model):
     def address(self) -> str:
         """The address as people write it, without secrets."""
         values: dict[str, Any] = self.settings
+        if self.kind == ConnectionKind.POSTGRESQL:
+            return "{user}@{host}:{port}/{database}".format_map({"port": 5432, **values})
         return str(values.get("path", ""))

@@ -21,6 +21,7 @@ class Run(models.Model):
     started_by = models.CharField(max_length=150)
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.TextField(blank=True)
+    discarded_at = models.DateTimeField(null=True, blank=True)  # its engine was seen to have forgotten it
 
     class Meta:
         ordering = ["-number", "-pk"]
@@ -29,6 +30,13 @@ class Run(models.Model):
             models.UniqueConstraint(fields=["task"], condition=Q(ended_at__isnull=True), name="run_one_open_a_task"),
             one_of("start_position", StartPosition, name="run_start_position_known"),
             models.CheckConstraint(condition=Q(number__gte=1), name="run_number_from_one"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"],
+                condition=Q(ended_at__isnull=False, discarded_at__isnull=True),
+                name="run_to_discard",
+            ),
         ]
 
     def __str__(self) -> str:

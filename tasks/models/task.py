@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,8 @@ from tasks.statuses import PausedHow, Status
 
 #: Statuses in which a task holds one of its group's places.
 OCCUPYING = (Status.RUNNING, Status.OPERATING)
+#: The time of what has not happened yet, where an order needs one.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WriteMode(models.TextChoices):
@@ -87,6 +90,13 @@ class Task(models.Model):
         default=5, help_text="Automatic restarts in a row before the task is a Failure."
     )
 
+    time_limits = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text='Seconds an operation may take, where the console\'s own limit does not suit: {"pause": 600}.',
+    )
+
     # Where it stands: written by tasks.transitions alone.
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.INITIALIZE, editable=False)
     status_since = models.DateTimeField(auto_now_add=True)
@@ -100,8 +110,9 @@ class Task(models.Model):
         "OperationRequest", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
 
-    # Which worker has it in hand.
+    # Which worker has it in hand. The number grows with each new lease: whoever lost one can't write under it.
     lease_owner = models.CharField(max_length=100, blank=True, editable=False)
+    lease_number = models.BigIntegerField(default=0, db_default=0, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
 
     # Why it does not run as it should, and when it will be tried again.
@@ -109,6 +120,8 @@ class Task(models.Model):
     fault_cause = models.TextField(blank=True, editable=False)
     fault_advice = models.TextField(blank=True, editable=False)
     fault_subject = models.TextField(blank=True, editable=False)
+    missing_since = models.DateTimeField(null=True, editable=False)  # a configured object was first seen missing
+    checked_at = models.DateTimeField(default=NEVER, db_default=NEVER, editable=False)  # its objects were looked for
     restart_at = models.DateTimeField(null=True, editable=False)
     restarts = models.PositiveIntegerField(default=0, editable=False)  # of this run
     restarts_in_row = models.PositiveIntegerField(default=0, editable=False)  # counts against restart_limit
@@ -172,6 +185,16 @@ class Task(models.Model):
             models.Index(fields=["id"], condition=Q(status=Status.RUNNING), name="task_running"),
             models.Index(fields=["restart_at"], condition=Q(restart_at__isnull=False), name="task_restart_due"),
             models.Index(fields=["group"], condition=Q(status__in=OCCUPYING), name="task_occupying"),
+            models.Index(
+                fields=["checked_at", "id"],
+                condition=~Q(status__in=OCCUPYING) & Q(submitted_at__isnull=False),
+                name="task_check_due",
+            ),
+            models.Index(
+                fields=["missing_since"],
+                condition=Q(missing_since__isnull=False) & ~Q(status=Status.DETECTION_EXCEPTION),
+                name="task_suspected",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,8 +1,18 @@
-"""Which workers are alive."""
+"""Which workers are alive, and what it means to hold a task."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db import models
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's hold on one task. Every write under it compares both: the number is never given out twice."""
+
+    owner: str
+    number: int
 
 
 class WorkerHeartbeat(models.Model):

@@ -12,20 +12,22 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from tasks.engines.base import Engine, Observation
+from tasks import wakeup
+from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
-from tasks.statuses import Status
-from tasks.worker import claims, sweeps
+from tasks.worker import claims, detection, discarding, drift, sweeps
 from tasks.worker.reconciler import reconcile
 from tasks.worker.sweeps import Engines
 
 log = logging.getLogger(__name__)
 
-TICK = 0.05  # seconds between two looks for something due, where nothing wakes the loop earlier
+TICK = 0.05  # seconds between two looks for something due
+LONGEST_TICK = 0.25  # the same where the database tells of new operations and none is in hand
 FIRST_LOOKS = 1.0  # seconds for which a task in hand is looked at every tick; later every LATER
 LATER = 0.25
 THREADS = 4
@@ -40,13 +42,18 @@ class Worker:
         self.engines = engines
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
         self.threads = threads
-        self.stopping = threading.Event()
+        self.stopping = False
+        self._woken = threading.Event()
+        self._listening = False
         self.started_at = timezone.now()
         self._in_hand: dict[int, tuple[float, float]] = {}  # task -> (first, next look), monotonic seconds
         self._busy: dict[int, Future[bool]] = {}
         self._timers: dict[str, float] = {}
         self._sweeping: dict[str, Future[None]] = {}
+        self._names = detection.Names()
+        self._strays: set[AttemptRef] = set()
         self._pool: ThreadPoolExecutor | None = None
+        self._sweepers: ThreadPoolExecutor | None = None
 
     # --- the loop ---------------------------------------------------------------------------------------
 
@@ -55,9 +62,14 @@ class Worker:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         log.info("Worker %s began.", self.name)
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="step") as self._pool:
-            while not self.stopping.is_set():
-                pause = TICK
+        if wakeup.can_listen():
+            threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        with (
+            ThreadPoolExecutor(self.threads, thread_name_prefix="step") as self._pool,
+            ThreadPoolExecutor(len(self._sweeps()), thread_name_prefix="sweep") as self._sweepers,
+        ):
+            while not self.stopping:
+                pause = LONGEST_TICK if self._listening and not self._in_hand else TICK
                 try:
                     self.tick()
                 except DatabaseError as error:
@@ -67,37 +79,48 @@ class Worker:
                 except Exception:
                     log.exception("A pass failed; the next one follows.")
                     pause = 1.0
-                self.stopping.wait(pause)
+                self._woken.wait(pause)
+                self._woken.clear()
         self._leave()
 
     def once(self) -> None:
         """Carry out all that is in flight, then look once at everything; single-threaded."""
         self._pool = None
-        while not self.stopping.is_set():
+        while not self.stopping:
             self._work()
             if not claims.due(self.name).exists():
                 break
             time.sleep(TICK)
-        self._observe()
-        self._look_around()
-        self._test_connections()
+        for _, _, sweep in self._sweeps():
+            sweep()
         self._leave()
 
     def tick(self) -> None:
         close_old_connections()
-        self._every("beat", 2.0, self._beat)
         self._work()
-        self._every("observe", 1.0, self._observe)
-        self._every("look around", 5.0, self._look_around)
-        self._every("connections", 1.0, self._test_connections)
+        for name, seconds, sweep in self._sweeps():
+            self._every(name, seconds, sweep)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopping.set()
+        self.stopping = True  # and no more: the loop may hold a lock just now; it looks within LONGEST_TICK
+
+    def _listen(self) -> None:
+        while not self.stopping:
+            try:
+                self._listening = True
+                wakeup.listen(self._woken.set, lambda: self.stopping)
+            except DatabaseError as error:
+                self._listening = False
+                log.warning("Not woken by the database any more (%s); trying again.", type(error).__name__)
+                time.sleep(1.0)
 
     def _leave(self) -> None:
-        """The tasks run on without a worker; only the leases are given back."""
-        claims.release_all(self.name)
-        WorkerHeartbeat.objects.filter(name=self.name).delete()
+        """The tasks run on without a worker; only the leases are given back, where the database answers."""
+        try:
+            claims.release_all(self.name)
+            WorkerHeartbeat.objects.filter(name=self.name).delete()
+        except DatabaseError as error:
+            log.warning("The leases could not be given back (%s); they run out.", type(error).__name__)
         log.info("Worker %s ended.", self.name)
 
     # --- operations -------------------------------------------------------------------------------------
@@ -110,9 +133,11 @@ class Worker:
         for pk in self._in_hand.keys() - set(due):
             del self._in_hand[pk]
         chosen = [pk for pk in due if pk not in self._busy and self._look_due(pk, now)][:BATCH]
-        wanted = list(Task.objects.select_related("run").filter(pk__in=chosen).order_by("pk"))
-        if not wanted:
+        if not chosen:
             return
+        claims.take(chosen, self.name)
+        mine = Task.objects.select_related("run").filter(pk__in=chosen, lease_owner=self.name)
+        wanted = list(mine.order_by("pk"))
         seen = {task.pk: observation for task, observation in sweeps.look_at(wanted, self.engines)}
         for task in wanted:
             self._looked(task.pk, now)
@@ -152,14 +177,28 @@ class Worker:
     # --- sweeps -----------------------------------------------------------------------------------------
 
     def _every(self, name: str, seconds: float, sweep: Callable[[], None]) -> None:
-        """Run `sweep` in the pool when its time has come, never twice at once: a slow engine delays only itself."""
+        """Run `sweep` when its time has come, never twice at once."""
         now = time.monotonic()
         running = self._sweeping.get(name)
         if now < self._timers.get(name, 0.0) or (running is not None and not running.done()):
             return
         self._timers[name] = now + seconds
-        assert self._pool is not None
-        self._sweeping[name] = self._pool.submit(self._sweep, name, sweep)
+        assert self._sweepers is not None
+        self._sweeping[name] = self._sweepers.submit(self._sweep, name, sweep)
+
+    def _sweeps(self) -> tuple[tuple[str, float, Callable[[], None]], ...]:
+        """What is done every so many seconds, each in a thread of its own: a slow engine delays only itself."""
+        return (
+            ("beat", 2.0, self._beat),
+            ("observe", settings.OPS_OBSERVE_SECONDS, self._observe),
+            ("drift", settings.OPS_OBSERVE_SECONDS, self._find_strays),
+            ("names", 5.0, lambda: detection.detect_missing_names(self._names, self.name)),
+            ("objects", 5.0, lambda: detection.detect_missing_objects(self.engines, self.name)),
+            ("groups", 5.0, lambda: sweeps.look_at_groups(self.engines)),
+            ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
+            ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
+            ("workers", 60.0, sweeps.forget_dead_workers),
+        )
 
     def _sweep(self, name: str, sweep: Callable[[], None]) -> None:
         close_old_connections()
@@ -179,16 +218,9 @@ class Worker:
         )
 
     def _observe(self) -> None:
-        for task, observation in sweeps.observe(self.engines):
+        for task, observation in [*sweeps.observe(self.engines), *sweeps.observe_unknown(self.engines)]:
             self._step(task, observation)
 
-    def _look_around(self) -> None:
-        """What may wait a few seconds: drift of tasks that should not run, groups, connections, old heartbeats."""
-        for task, observation in sweeps.observe(self.engines, (Status.PAUSED, Status.FAILURE)):
-            self._step(task, observation)
-        sweeps.detect_missing_objects(self.name)
-        sweeps.look_at_groups(self.engines)
-        sweeps.forget_dead_workers()
-
-    def _test_connections(self) -> None:
-        sweeps.test_connections(self.engines)
+    def _find_strays(self) -> None:
+        for task in drift.find_strays(self.engines, self._strays):
+            self._step(task, None)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tasks.engines.base import EngineState, Fault, Observation
 from tasks.models import OperationRequest, Task
-from tasks.statuses import Operation, Status
+from tasks.statuses import Operation, Outcome, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Situation:
     now: datetime
     status: Status
     operation: Operation | None  # of the open request
+    unknown: Operation | None  # of the last request, where its outcome is not known yet
     token: str  # names that request to the engine
     overdue: bool  # its deadline has passed
     limit_seconds: int  # how long it was given
@@ -25,6 +26,7 @@ class Situation:
     former: Status | None  # of a Detection exception: what Re-detect returns to
     has_run: bool
     has_attempt: bool
+    asked_to_end: bool  # somebody here asked for the end of the newest attempt, whatever became of that
     attempt_seen: bool  # the engine was once seen to know the newest attempt
     restart_at: datetime | None
     restarts_in_row: int
@@ -43,23 +45,29 @@ def of(
     *,
     now: datetime,
     launched: bool,
+    asked_to_end: bool,
     attempt_seen: bool,
     observation: Observation | None,
     missing: Fault | None,
 ) -> Situation:
-    """Return the situation of `task`; `observation` must speak of its newest attempt."""
+    """Return the situation of `task`. `request` is the open one, or one whose outcome is still unknown;
+    `observation` must speak of the newest attempt."""
+    operation = Operation(request.operation) if request else None
+    is_open = request is not None and request.outcome == Outcome.OPEN
     return Situation(
         now=now,
         status=Status(task.status),
-        operation=Operation(request.operation) if request else None,
+        operation=operation if is_open else None,
+        unknown=None if is_open else operation,
         token=f"request-{request.pk}" if request else "",
-        overdue=request is not None and now >= request.deadline_at,
+        overdue=is_open and request is not None and now >= request.deadline_at,
         limit_seconds=int((request.deadline_at - request.requested_at).total_seconds()) if request else 0,
         launched=launched,
         from_status=Status(request.from_status) if request else None,
         former=Status(task.status_before) if task.status_before else None,
         has_run=task.run is not None,
         has_attempt=task.run is not None and task.run.epoch > 0,
+        asked_to_end=asked_to_end,
         attempt_seen=attempt_seen,
         restart_at=task.restart_at,
         restarts_in_row=task.restarts_in_row,

@@ -8,14 +8,11 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from tasks.engines.base import Engine, EngineError, EngineState, ErrorClass, Fault, Observation
-from tasks.models import Connection, EngineKind, ResourceGroup, Task, WorkerHeartbeat
+from tasks.engines.base import ALIVE, Engine, EngineError, EngineState, ErrorClass, Fault, Observation
+from tasks.models import Connection, EngineKind, OperationRequest, ResourceGroup, Task, WorkerHeartbeat
 from tasks.models.fields import SecretUnreadable
-from tasks.operations import SYSTEM, OperationRefused, accept
-from tasks.statuses import Channel, Operation, Status
-from tasks.transitions import MovedOn
-from tasks.worker import claims, observing, settling, specs
-from tasks.worker.decisions import Settle
+from tasks.statuses import Outcome, Status
+from tasks.worker import observing, specs
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +22,13 @@ CHUNK = 500
 Engines = Callable[[str], Engine]
 
 
-def observe(engines: Engines, statuses: tuple[Status, ...] = (Status.RUNNING,)) -> list[tuple[Task, Observation]]:
-    """Record what the engines show of all tasks in `statuses`; return those that need a step."""
+def observe(engines: Engines) -> list[tuple[Task, Observation]]:
+    """Record what the engines show of all running tasks; return those that need a step."""
     eventful: list[tuple[Task, Observation]] = []
     after = 0
     while True:
         tasks = list(
-            Task.objects.filter(status__in=statuses, pk__gt=after, run__isnull=False, run__epoch__gt=0)
+            Task.objects.filter(status=Status.RUNNING, pk__gt=after, run__isnull=False, run__epoch__gt=0)
             .select_related("run")
             .order_by("pk")[:CHUNK]
         )
@@ -41,6 +38,15 @@ def observe(engines: Engines, statuses: tuple[Status, ...] = (Status.RUNNING,)) 
         pairs = look_at(tasks, engines)
         observing.record_many(pairs)
         eventful += [pair for pair in pairs if _needs_a_step(*pair)]
+
+
+def observe_unknown(engines: Engines) -> list[tuple[Task, Observation]]:
+    """Look at the tasks with an operation whose outcome is unknown; return those whose engine answers again."""
+    unknown = OperationRequest.objects.filter(outcome=Outcome.UNKNOWN)
+    tasks = Task.objects.filter(last_request__in=unknown).exclude(status=Status.OPERATING)
+    pairs = look_at(list(tasks.select_related("run").order_by("pk")[:CHUNK]), engines)
+    observing.record_many(pairs)
+    return [pair for pair in pairs if pair[1].state is not EngineState.UNREACHABLE]
 
 
 def look_at(tasks: list[Task], engines: Engines) -> list[tuple[Task, Observation]]:
@@ -59,10 +65,7 @@ def look_at(tasks: list[Task], engines: Engines) -> list[tuple[Task, Observation
 
 def _needs_a_step(task: Task, observation: Observation) -> bool:
     state = observation.state
-    if state is EngineState.UNREACHABLE or task.restart_at is not None:
-        return False
-    alive = state in (EngineState.STARTING, EngineState.RUNNING, EngineState.PAUSING)
-    return alive is not (task.status == Status.RUNNING)
+    return state is not EngineState.UNREACHABLE and state not in ALIVE and task.restart_at is None
 
 
 def engine_kind(task: Task) -> str:
@@ -71,40 +74,6 @@ def engine_kind(task: Task) -> str:
         return task.run.engine
     kind = ResourceGroup.objects.filter(name=task.group_id).values_list("kind", flat=True).first()
     return kind or EngineKind.LOCAL.value  # of a task that never ran, on a group that is gone, nothing is asked
-
-
-def detect_missing_objects(owner: str) -> None:
-    """Tasks whose group or connections were deleted: those that run are paused first, the others say so at once."""
-    groups = ResourceGroup.objects.values("name")
-    connections = Connection.objects.values("name")
-    settled = (Status.INITIALIZE, Status.PAUSED, Status.STOPPED, Status.FAILURE)
-    orphans = Task.objects.submitted().exclude(
-        group__in=groups, source_connection__in=connections, target_connection__in=connections
-    )
-    for task in orphans.filter(status__in=(*settled, Status.RUNNING)).select_related("run").order_by("pk")[:CHUNK]:
-        fault = specs.missing_object(task)
-        if fault is None:
-            continue
-        if task.status == Status.RUNNING:
-            _pause_first(task, fault)
-        elif claims.claim(task, owner):
-            step = Settle(Status.DETECTION_EXCEPTION, False, fault.sentence, fault.code, fault=fault)
-            try:
-                settling.settle(task, None, step, ended_as="missing", owner=owner)
-            except MovedOn:
-                claims.release(task, owner)
-
-
-def _pause_first(task: Task, fault: Fault) -> None:
-    """Ask for a pause; where none is possible (between restarts), end it without one."""
-    for operation in (Operation.PAUSE, Operation.FORCED_PAUSE):
-        try:
-            accept(task_id=task.pk, operation=operation, actor=SYSTEM, channel=Channel.SYSTEM, reason=fault.cause)
-        except OperationRefused as refused:
-            if refused.refusal.code != "restarting":
-                return
-        else:
-            return
 
 
 def look_at_groups(engines: Engines) -> None:

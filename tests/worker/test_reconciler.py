@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -10,12 +9,12 @@ from django.utils import timezone
 
 from tasks.engines.base import AttemptRef, Counters, EngineState, ErrorClass, Fault
 from tasks.models import Attempt, OperationRequest, ResourceGroup, Run, Snapshot, StatusChange, Task
-from tasks.operations import SYSTEM, accept
-from tasks.statuses import Channel, Operation, Outcome, Status
+from tasks.statuses import Operation, Outcome, Status
 from tasks.worker import observing, specs
 from tasks.worker.reconciler import reconcile
 from tests.factories import make_task
 from tests.fakes import FakeEngine, snapshot_info
+from tests.worker.conftest import Steps, ask, outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -24,47 +23,9 @@ BROKEN = Fault(ErrorClass.PERMANENT, "column_missing", "Column id does not exist
 PASSING = Fault(ErrorClass.TRANSIENT, "locked", "The database is locked.")
 
 
-@pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
-
-
-Steps = Callable[..., Task]
-
-
-@pytest.fixture
-def steps(engine: FakeEngine) -> Steps:
-    """Take steps until nothing changes any more (or `most`), and return the task as it then is."""
-
-    def take(task: Task, most: int = 6) -> Task:
-        for _ in range(most):
-            reconcile(task.pk, engine, "worker-a")
-        return Task.objects.select_related("run").get(pk=task.pk)
-
-    return take
-
-
-def ask(task: Task, operation: Operation) -> OperationRequest:
-    return accept(task_id=task.pk, operation=operation, actor=SYSTEM, channel=Channel.CLI)
-
-
 def ref_of(task: Task) -> AttemptRef:
     assert task.run is not None
     return specs.attempt_ref(task, task.run)
-
-
-@pytest.fixture
-def running(steps: Steps) -> Task:
-    task = make_task()
-    ask(task, Operation.RUN)
-    task = steps(task)
-    assert task.status == Status.RUNNING
-    return task
-
-
-def outcome(request: OperationRequest) -> tuple[str, str]:
-    request.refresh_from_db()
-    return request.outcome, request.code
 
 
 def test_run_opens_a_run_and_an_attempt_and_ends_running(engine: FakeEngine, steps: Steps) -> None:
@@ -215,18 +176,6 @@ def test_an_engine_shut_down_does_not_count_against_the_limit(engine: FakeEngine
     engine.show(ref_of(running), EngineState.DRAINED)
     task = steps(running)
     assert (task.status, ref_of(task).epoch, task.restarts_in_row) == (Status.RUNNING, 2, 5)
-
-
-def test_an_unreachable_engine_changes_nothing_until_the_deadline(
-    engine: FakeEngine, steps: Steps, running: Task
-) -> None:
-    engine.reachable = False
-    assert steps(running).status == Status.RUNNING
-    request = ask(running, Operation.STOP)
-    assert steps(running).status == Status.OPERATING
-    OperationRequest.objects.filter(pk=request.pk).update(deadline_at=timezone.now())
-    task = steps(running)
-    assert (task.status, outcome(request)) == (Status.RUNNING, (Outcome.FAILED, "not_seen_to_end"))
 
 
 def test_a_worker_that_died_between_writing_and_asking_is_healed_by_looking(engine: FakeEngine, steps: Steps) -> None:

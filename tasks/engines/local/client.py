@@ -71,6 +71,9 @@ class LocalEngine:
         except (EngineUnreachable, EngineRefused, ValueError, KeyError, TypeError):
             return {ref: Observation(ref, EngineState.UNREACHABLE, at=time.time()) for ref in refs}
 
+    def live(self) -> tuple[AttemptRef, ...]:
+        return tuple(wire.ref(item) for item in self._ask({"do": "live"}))
+
     def logs(self, ref: AttemptRef, after: int) -> tuple[LogLine, ...]:
         return wire.log_lines(self._ask({"do": "logs", "ref": asdict(ref), "after": after}))
 

@@ -198,7 +198,10 @@ class Desk:
         waiting = self.waiting.get(ref.task)
         if (child and child.run == ref.run) or (waiting and waiting.spec.run == ref.run):
             raise Refused("alive", f"Run {ref.run} still has a live attempt.")
-        RunDir(self.root, ref.task, ref.run).discard()
+        run_dir = RunDir(self.root, ref.task, ref.run)
+        if ref.epoch < run_dir.epoch:
+            raise Refused("stale_epoch", f"Attempt {ref.epoch} is older than attempt {run_dir.epoch}.")
+        run_dir.discard()
         reply({"ok": None})
 
     def observe(self, request: JSON, reply: Reply) -> None:
@@ -243,6 +246,11 @@ class Desk:
         if own in _ENDED:
             return EngineState(str(own))
         return EngineState.KILLED if run_dir.killed_epoch >= ref.epoch else EngineState.LOST
+
+    def live(self, request: JSON, reply: Reply) -> None:
+        alive = [AttemptRef(child.task, child.run, child.epoch) for child in self.children.by_task.values()]
+        alive += [AttemptRef(w.spec.task, w.spec.run, w.epoch) for w in self.waiting.values()]
+        reply({"ok": [asdict(ref) for ref in alive]})
 
     def logs(self, request: JSON, reply: Reply) -> None:
         ref = wire.ref(request["ref"])
@@ -320,6 +328,7 @@ _HANDLERS: Final[dict[str, Callable[[Desk, JSON, Reply], None]]] = {
     "kill": Desk.kill,
     "discard": Desk.discard,
     "observe": Desk.observe,
+    "live": Desk.live,
     "logs": Desk.logs,
     "capacity": Desk.capacity,
     "check": Desk.check,

@@ -44,6 +44,9 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="+", metavar="NAME", help="names of tasks")
         parser.add_argument("--wait", type=float, metavar="SECONDS", help="wait until all are settled")
         parser.add_argument("--reason", default="", help="why: kept in the history")
+        parser.add_argument(
+            "--key", default="", help="the same key again gets the first answer again, and does nothing"
+        )
         parser.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
         parser.add_argument("--json", action="store_true", help="print JSON")
         if operation is Operation.RUN:
@@ -124,6 +127,7 @@ class Command(BaseCommand):
                 actor=actor,
                 channel=Channel.CLI,
                 reason=options["reason"],
+                key=options["key"],
                 start_position=options.get("start", ""),
             )
         except OperationRefused as refused:
