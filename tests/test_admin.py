@@ -116,6 +116,18 @@ def test_deleting_a_group_names_the_tasks_that_lose_it(staff: Client) -> None:
     assert Task.objects.filter(group_id="local").count() == 2
 
 
+def test_a_postgresql_connection_is_asked_for_its_own_address(staff: Client) -> None:
+    values = {"name": "pg", "kind": "postgresql", "user": "app", "database": "app", "secret": "hunter-2-hunter"}
+    assert "This is required." in text(staff.post("/admin/tasks/connection/add/", values))
+    assert staff.post("/admin/tasks/connection/add/", {**values, "host": "db"}).status_code == 302
+    connection = Connection.objects.get(name="pg")
+    assert (connection.address, connection.secret()) == ("app@db:5432/app", "hunter-2-hunter")
+    page = text(staff.get(f"/admin/tasks/connection/{connection.pk}/change/"))
+    assert 'name="host"' in page
+    assert 'name="path"' not in page
+    assert "hunter" not in page
+
+
 def test_a_groups_name_is_fixed(staff: Client) -> None:
     group = ResourceGroup.objects.get()
     staff.post(f"/admin/tasks/resourcegroup/{group.pk}/change/", {"name": "other", "capacity": "3", "enabled": "on"})

@@ -175,3 +175,54 @@ def test_the_command_shows_defaults_on_a_dry_run(tmp_path: Path) -> None:
     assert "restart_limit: 5" in out.getvalue()
     assert f"path: {tmp_path}/shop.db" in out.getvalue()
     assert not Task.objects.exists()
+
+
+POSTGRESQL = """
+resource_groups: [{name: local}]
+connections:
+  - {name: pg, kind: postgresql, host: db.example.org, database: app, user: app, password_env: APP_PASSWORD}
+tasks:
+  - name: orders-copy
+    group: local
+    source: {connection: pg, object: shop.orders, cursor: updated_at, tie: id, settle: 2}
+    target: {connection: pg, object: lake.orders, mode: upsert, key: [id]}
+    time_limits: {pause: 600, forced-pause: 20}
+"""
+
+
+def test_a_postgresql_connection_takes_its_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_PASSWORD", raising=False)
+    with pytest.raises(SubmissionInvalid, match="APP_PASSWORD is not set"):
+        submitted(POSTGRESQL)
+    monkeypatch.setenv("APP_PASSWORD", "s3cret")
+    submitted(POSTGRESQL)
+    connection, task = Connection.objects.get(), Task.objects.get()
+    assert (connection.secret(), connection.address) == ("s3cret", "app@db.example.org:5432/app")
+    assert "s3cret" not in connection.secret_token
+    assert task.source_options == {"read": "poll", "cursor": "updated_at", "tie": "id", "settle": 2.0}
+    assert task.time_limits == {"pause": 600, "forced-pause": 20}
+    # A password may be changed while tasks use the connection; the address may not.
+    Task.objects.update(status=Status.RUNNING)
+    monkeypatch.setenv("APP_PASSWORD", "n3xt")
+    assert submitted(POSTGRESQL)[1] == "changed"
+    assert Connection.objects.get().secret() == "n3xt"
+    assert submitted(POSTGRESQL)[1] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ("object: shop.orders|object: a.b.c", "must be the name of a table, or schema.table"),
+        ("settle: 2|settle: -1", "must be between 0 and 86400"),
+        ("settle: 2|settle: soon", "A number is expected here"),
+        ("{pause: 600, |{pauze: 600, ", "This key is not known"),
+        ("pause: 600|pause: 0", "must be between 1 and 86400"),
+        ("host: db.example.org|port: 1", "host: This is required"),
+        ("user: app,|user: app, sslmode: maybe,", "must be disable or allow"),
+    ],
+)
+def test_what_is_wrong_with_a_postgresql_task_is_said(monkeypatch: pytest.MonkeyPatch, wrong: str, said: str) -> None:
+    monkeypatch.setenv("APP_PASSWORD", "s3cret")
+    with pytest.raises(SubmissionInvalid, match=said):
+        submitted(POSTGRESQL.replace(*wrong.split("|")))
+    assert not Connection.objects.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,17 +14,32 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 
 from tasks.admin.affected import affected
-from tasks.models import Connection
-from tasks.submission.reading import read_connection
+from tasks.models import Connection, ConnectionKind
+from tasks.submission.reading import SSL_MODES, read_connection
 from tasks.submission.sections import Notes, Section
 from tasks.submission.writing import why_connection_is_fixed
+
+ADDRESS_OF: Final[dict[str, tuple[str, ...]]] = {
+    ConnectionKind.SQLITE: ("path",),
+    ConnectionKind.FILE: ("path",),
+    ConnectionKind.POSTGRESQL: ("host", "port", "database", "user", "sslmode"),
+}
+ADDRESS: Final = ("path", "host", "port", "database", "user", "sslmode")
 
 
 class ConnectionForm(forms.ModelForm):
     path = forms.CharField(
         max_length=2_000,
+        required=False,
         widget=AdminTextInputWidget,
         help_text="SQLite: the database file. File directory: the directory. An absolute path.",
+    )
+    host = forms.CharField(max_length=255, required=False, widget=AdminTextInputWidget)
+    port = forms.IntegerField(min_value=1, max_value=65_535, required=False, help_text="5432 when left empty.")
+    database = forms.CharField(max_length=63, required=False, widget=AdminTextInputWidget)
+    user = forms.CharField(max_length=63, required=False, widget=AdminTextInputWidget)
+    sslmode = forms.ChoiceField(
+        label="TLS", choices=[(mode, mode) for mode in SSL_MODES], initial="prefer", required=False
     )
     secret = forms.CharField(
         label="Password",
@@ -39,24 +54,26 @@ class ConnectionForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
-        self.fields["path"].initial = self.instance.settings.get("path", "")
+        for name in ADDRESS:
+            if self.instance.pk and name in self.fields:
+                self.fields[name].initial = self.instance.settings.get(name, "")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         name = cleaned.get("name") or self.instance.name
         kind = cleaned.get("kind") or self.instance.kind
-        path = cleaned.get("path", "")
-        if path and not Path(path).is_absolute():
+        given = {key: cleaned[key] for key in ADDRESS_OF.get(kind, ()) if cleaned.get(key) not in (None, "")}
+        if "path" in given and not Path(given["path"]).is_absolute():
             self.add_error("path", "Give an absolute path: it is read on the engine's machine.")
         notes = Notes()
-        plan = read_connection(Section({"name": name, "kind": kind, "path": path}, "", notes), Path("/"))
+        plan = read_connection(Section({"name": name, "kind": kind, **given}, "", notes), Path("/"))
         for problem in notes.problems:
             if problem.place not in self.errors:
                 self.add_error(problem.place if problem.place in self.fields else None, problem.sentence)
         if self.instance.pk and plan.settings != self.instance.settings:
             fixed = why_connection_is_fixed(self.instance.name)
             if fixed:
-                self.add_error("path", fixed)
+                self.add_error(None, fixed)
         cleaned["settings"] = plan.settings
         return cleaned
 
@@ -69,10 +86,17 @@ class ConnectionAdmin(admin.ModelAdmin):
     search_fields = ("name",)
     list_per_page = 50
     actions = ("test_connections",)
-    fieldsets = (
-        (None, {"fields": ("name", "kind", "path", "secret", "has_secret")}),
-        ("Test", {"fields": ("test_result",)}),
-    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
+        """All kinds' questions for a new one, afterwards those of its own kind."""
+        if obj is not None:
+            own = ADDRESS_OF.get(obj.kind, ())
+            return [(None, {"fields": ("name", "kind", *own, "secret", "has_secret", "test_result")})]
+        return [
+            (None, {"fields": ("name", "kind")}),
+            ("SQLite, file directory", {"fields": ("path",)}),
+            ("PostgreSQL", {"fields": (*ADDRESS_OF[ConnectionKind.POSTGRESQL], "secret")}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> list[str]:
         return [*(["name", "kind"] if obj else []), "has_secret", "test_result"]

@@ -25,6 +25,8 @@ _FIELDS: Final = {
     "source.connection": "source",
     "source.object": "source_object",
     "source.cursor": "cursor",
+    "source.tie": "tie",
+    "source.settle": "settle",
     "source.format": "format",
     "source.columns": "columns",
     "target.connection": "target",
@@ -42,7 +44,17 @@ class TaskForm(forms.ModelForm):
     group_name = forms.ChoiceField(label="Resource group")
     source = forms.ChoiceField(label="Source connection")
     cursor = forms.CharField(
-        required=False, help_text="SQLite: the increasing column to read by. Empty: the primary key."
+        required=False, help_text="Tables: the increasing column to read by. Empty: the primary key."
+    )
+    tie = forms.CharField(
+        required=False,
+        help_text="PostgreSQL: the column that tells equal values of the cursor apart. Empty: the primary key.",
+    )
+    settle = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=86_400,
+        help_text="PostgreSQL: seconds to wait for transactions that commit late. Empty: 0.5.",
     )
     format = forms.ChoiceField(
         required=False,
@@ -69,6 +81,7 @@ class TaskForm(forms.ModelForm):
             "exactly_once",
             "dirty_limit",
             "restart_limit",
+            "time_limits",
         )
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -88,6 +101,8 @@ class TaskForm(forms.ModelForm):
             self.fields[field].choices = [*gone, *choices]  # type: ignore[attr-defined]
             self.fields[field].initial = now
         self._set_initial("cursor", task.source_options.get("cursor", ""))
+        self._set_initial("tie", task.source_options.get("tie", ""))
+        self._set_initial("settle", task.source_options.get("settle"))
         self._set_initial("format", task.source_options.get("format", ""))
         self._set_initial("columns", ", ".join(task.source_options.get("columns", [])))
         self._set_initial("key", ", ".join(task.target_key))
@@ -120,6 +135,8 @@ class TaskForm(forms.ModelForm):
             "connection": cleaned["source"],
             "object": cleaned["source_object"],
             "cursor": cleaned["cursor"],
+            "tie": cleaned["tie"],
+            "settle": cleaned["settle"],
             "format": cleaned["format"],
             "columns": _names(cleaned["columns"]),
         }
@@ -132,7 +149,8 @@ class TaskForm(forms.ModelForm):
         return {
             "name": cleaned.get("name") or self.instance.name,
             "group": cleaned["group_name"],
-            "source": {key: value for key, value in source.items() if value},
+            "source": {key: value for key, value in source.items() if value not in (None, "", [])},
+            **({"time_limits": cleaned["time_limits"]} if cleaned.get("time_limits") else {}),
             "target": target,
             "start": cleaned["start_position"],
             "owner": owner.get_username() if owner else "",
@@ -170,9 +188,21 @@ class TaskAdmin(admin.ModelAdmin):
     actions = ("submit_tasks",)
     fieldsets = (
         (None, {"fields": ("name", "description", "owner", "group_name")}),
-        ("Source", {"fields": ("source", "source_object", "cursor", "format", "columns")}),
+        ("Source", {"fields": ("source", "source_object", "cursor", "tie", "settle", "format", "columns")}),
         ("Target", {"fields": ("target", "target_object", "write_mode", "key")}),
-        ("Run", {"fields": ("start_position", "snapshot_interval", "exactly_once", "dirty_limit", "restart_limit")}),
+        (
+            "Run",
+            {
+                "fields": (
+                    "start_position",
+                    "snapshot_interval",
+                    "exactly_once",
+                    "dirty_limit",
+                    "restart_limit",
+                    "time_limits",
+                )
+            },
+        ),
         ("Now", {"fields": ("shown_status", "status_reason", "in_console")}),
     )
 
@@ -277,4 +307,5 @@ def _as_submitted(task: Task) -> dict[str, Any]:
             name: getattr(task, name)
             for name in ("description", "snapshot_interval", "exactly_once", "dirty_limit", "restart_limit")
         },
+        **({"time_limits": task.time_limits} if task.time_limits else {}),
     }

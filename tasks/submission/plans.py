@@ -22,6 +22,7 @@ class ConnectionPlan:
     name: str
     kind: str
     settings: dict[str, Any] = field(default_factory=dict)
+    password_env: str = ""  # the variable that holds the password: never the password itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class TaskPlan:
     exactly_once: bool = False
     dirty_limit: int = 100
     restart_limit: int = 5
+    time_limits: dict[str, int] = field(default_factory=dict)
     description: str = ""
     owner: str = ""  # a user's name
 

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from tasks.models import ConnectionKind, EngineKind, StartPosition, WriteMode
 from tasks.models.fields import NAME, name_validator
+from tasks.statuses import Operation
 from tasks.submission.plans import ConnectionPlan, GroupPlan, TaskPlan
 from tasks.submission.sections import Section, near
 
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 FILE_FORMATS: Final = {"jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "csv": "csv"}
 
 
@@ -39,11 +41,29 @@ def read_connection(section: Section, base: Path) -> ConnectionPlan:
     name = read_name(section)
     kind = section.choice("kind", ConnectionKind.values)
     settings: dict[str, Any] = {}
-    if kind:
+    password_env = ""
+    if kind == ConnectionKind.POSTGRESQL:
+        settings, password_env = _postgresql_address(section)
+        section.close()
+    elif kind:
         path = section.text("path", longest=2_000)
         settings["path"] = os.path.normpath(base / Path(path).expanduser()) if path else ""
         section.close()
-    return ConnectionPlan(name, kind, settings)
+    return ConnectionPlan(name, kind, settings, password_env)
+
+
+def _postgresql_address(section: Section) -> tuple[dict[str, Any], str]:
+    settings = {
+        "host": section.text("host"),
+        "port": section.integer("port", 5432, 1, 65_535),
+        "database": section.text("database", longest=63),
+        "user": section.text("user", longest=63),
+        "sslmode": section.choice("sslmode", SSL_MODES, "prefer"),
+    }
+    variable = section.text("password_env", "")
+    if variable and not os.environ.get(variable):
+        section.add("password_env", f"The environment variable {variable} is not set, or empty.")
+    return settings, variable
 
 
 def read_task(section: Section, kinds: Mapping[str, str], groups: Mapping[str, object]) -> TaskPlan:
@@ -77,6 +97,7 @@ def read_task(section: Section, kinds: Mapping[str, str], groups: Mapping[str, o
         exactly_once=section.boolean("exactly_once", False),
         dirty_limit=section.integer("dirty_limit", 100, 0, 1_000_000),
         restart_limit=section.integer("restart_limit", 5, 0, 1_000),
+        time_limits=_time_limits(section),
         description=section.text("description", "", longest=2_000),
         owner=section.text("owner", "", longest=150),
     )
@@ -85,6 +106,15 @@ def read_task(section: Section, kinds: Mapping[str, str], groups: Mapping[str, o
     for part in (source, target, section):
         part.close()
     return plan
+
+
+def _time_limits(section: Section) -> dict[str, int]:
+    if "time_limits" not in section.values:
+        return {}
+    limits = section.section("time_limits")
+    found = {o.value: limits.integer(o.value, 0, 1, 86_400) for o in Operation if o.value in limits.values}
+    limits.close()
+    return found
 
 
 def _connection(section: Section, kinds: Mapping[str, str]) -> tuple[str, str]:
@@ -97,10 +127,17 @@ def _connection(section: Section, kinds: Mapping[str, str]) -> tuple[str, str]:
 def _source_options(section: Section, kind: str, object_name: str) -> dict[str, Any]:
     """Return the options of a source of `kind`, defaults that its name suggests filled in."""
     options: dict[str, Any] = {}
-    if kind in ("sqlite", ""):
+    if kind in ("sqlite", "postgresql", ""):
         options["read"] = section.choice("read", ["poll"], "poll")
         if cursor := section.text("cursor", ""):
             options["cursor"] = cursor
+    if kind in ("postgresql", ""):
+        if tie := section.text("tie", ""):
+            options["tie"] = tie
+        for key in ("settle", "settle_limit"):
+            if key in section.values:
+                options[key] = section.number(key, 0.0, 0.0, 86_400.0)
+        _check_table_name(section, kind, object_name)
     if kind in ("file", ""):
         suggested = FILE_FORMATS.get(object_name.rpartition(".")[2].lower(), "")
         format_ = section.choice("format", ["jsonl", "csv"], suggested or None)
@@ -114,6 +151,11 @@ def _source_options(section: Section, kind: str, object_name: str) -> dict[str, 
     return options
 
 
+def _check_table_name(section: Section, kind: str, name: str) -> None:
+    if kind == "postgresql" and (name.count(".") > 1 or name.startswith(".") or name.endswith(".")):
+        section.add("object", f"{name} must be the name of a table, or schema.table.")
+
+
 def _check_target(section: Section, kind: str, object_name: str, mode: str, key: list[str]) -> None:
     if mode == "upsert" and not key:
         section.add("key", "Upsert writes by key: name the columns that identify a row.")
@@ -121,6 +163,7 @@ def _check_target(section: Section, kind: str, object_name: str, mode: str, key:
         section.add(
             "key", "Append writes every change as a new row and needs no key; use mode upsert, or leave it out."
         )
+    _check_table_name(section, kind, object_name)
     if kind == "file":
         _check_file_name(section, object_name)
         if mode == "upsert":

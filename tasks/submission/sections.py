@@ -150,6 +150,16 @@ class Section:
             return default
         return value
 
+    def number(self, key: str, default: float, low: float, high: float) -> float:
+        value = self._get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.add(key, f"A number is expected here, not {_shown(value)}.")
+            return default
+        if not low <= value <= high:
+            self.add(key, f"This must be between {low:g} and {high:g}, not {value}.")
+            return default
+        return float(value)
+
     def boolean(self, key: str, default: bool) -> bool:
         value = self._get(key, default)
         if not isinstance(value, bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -11,13 +12,22 @@ from django.db import transaction
 from django.utils import timezone
 
 from tasks.models import Connection, ResourceGroup, Task
+from tasks.models.fields import SecretUnreadable
 from tasks.statuses import Status
 from tasks.submission.plans import ConnectionPlan, GroupPlan, Plan, TaskPlan
 from tasks.submission.sections import Notes, SubmissionInvalid
 from tasks.transitions import write_history
 
 #: Settings that may change while a snapshot is kept: they don't decide what is read, or written where.
-HARMLESS: Final = {"snapshot_interval", "dirty_limit", "restart_limit", "description", "owner", "exactly_once"}
+HARMLESS: Final = {
+    "snapshot_interval",
+    "dirty_limit",
+    "restart_limit",
+    "time_limits",
+    "description",
+    "owner",
+    "exactly_once",
+}
 IN_USE: Final = (Status.RUNNING, Status.OPERATING, Status.PAUSED)
 
 
@@ -35,15 +45,34 @@ def compare(plan: Plan, notes: Notes) -> list[Change]:
     """Return what writing `plan` would change; note what may not be changed now."""
     changes = [_compare(ResourceGroup, "resource group", group, asdict(group)) for group in plan.groups]
     for n, connection in enumerate(plan.connections):
-        change = _compare(Connection, "connection", connection, asdict(connection))
+        change = _compare_connection(connection)
         changes.append(change)
-        if change.what == "changed":
+        if set(change.fields) - {"password"}:
             fixed = why_connection_is_fixed(connection.name)
             if fixed:
                 notes.add(f"connections[{n}]", fixed)
     for n, task in enumerate(plan.tasks):
         changes.append(_compare_task(task, f"tasks[{n}]", notes))
     return changes
+
+
+def _compare_connection(plan: ConnectionPlan) -> Change:
+    change = _compare(Connection, "connection", plan, _stored(plan))
+    password = os.environ.get(plan.password_env, "") if plan.password_env else ""
+    if not password or change.what == "created" or _has_password(plan.name, password):
+        return change
+    return Change("connection", plan.name, "changed", (*change.fields, "password"))
+
+
+def _stored(plan: ConnectionPlan) -> dict[str, Any]:
+    return {"name": plan.name, "kind": plan.kind, "settings": plan.settings}
+
+
+def _has_password(name: str, password: str) -> bool:
+    try:
+        return Connection.objects.get(name=name).secret() == password
+    except SecretUnreadable:
+        return False
 
 
 def _compare(model: Any, kind: str, plan: GroupPlan | ConnectionPlan, values: dict[str, Any]) -> Change:
@@ -114,7 +143,7 @@ def write(plan: Plan, notes: Notes, actor_name: str) -> list[Change]:
         for group in plan.groups:
             _write(ResourceGroup, group.name, asdict(group), done["resource group", group.name])
         for connection in plan.connections:
-            _write(Connection, connection.name, asdict(connection), done["connection", connection.name])
+            _write_connection(connection, done["connection", connection.name])
         for task in plan.tasks:
             write_task(task, done["task", task.name], actor_name)
     return changes
@@ -125,6 +154,16 @@ def _write(model: Any, name: str, values: dict[str, Any], change: Change) -> Non
         model.objects.create(**values)
     elif change.what == "changed":
         model.objects.filter(name=name).update(**{key: values[key] for key in change.fields}, updated_at=timezone.now())
+
+
+def _write_connection(plan: ConnectionPlan, change: Change) -> None:
+    fields = tuple(name for name in change.fields if name != "password")
+    if change.what == "created" or fields:
+        _write(Connection, plan.name, _stored(plan), Change(change.kind, plan.name, change.what, fields))
+    if plan.password_env and (change.what == "created" or "password" in change.fields):
+        connection = Connection.objects.get(name=plan.name)
+        connection.set_secret(os.environ[plan.password_env])
+        connection.save(update_fields=["secret_token", "updated_at"])
 
 
 def write_task(plan: TaskPlan, change: Change, actor_name: str) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.engines.base import ConnectionSpec, ErrorClass, Fault, TaskSpec
+from tasks.engines.base import ConnectionSpec, ErrorClass, Fault, SourceSpec, TargetSpec, TaskSpec
+from tasks.engines.local import postgresql
 from tasks.engines.local.faults import ConnectorError, permanent
 from tasks.engines.local.sources.base import Source
 from tasks.engines.local.sources.file import FileSource, check_directory
+from tasks.engines.local.sources.postgresql import PostgresSource
 from tasks.engines.local.sources.sqlite import SqliteSource
 from tasks.engines.local.sqlite import check_path
 from tasks.engines.local.targets.base import Target
 from tasks.engines.local.targets.file import FileTarget
+from tasks.engines.local.targets.postgresql import PostgresTarget
 from tasks.engines.local.targets.sqlite import SqliteTarget
 
 
@@ -20,6 +23,8 @@ def source_of(spec: TaskSpec) -> Source:
     match spec.source.connection.kind:
         case "sqlite":
             return SqliteSource(spec.source)
+        case "postgresql":
+            return PostgresSource(spec.source)
         case "file":
             return FileSource(spec.source)
     raise ConnectorError(_unknown(spec.source.connection, "read"))
@@ -30,6 +35,8 @@ def target_of(spec: TaskSpec) -> Target:
     match spec.target.connection.kind:
         case "sqlite":
             return SqliteTarget(spec.target, spec.task)
+        case "postgresql":
+            return PostgresTarget(spec.target, spec.task)
         case "file":
             return FileTarget(spec.target, spec.task)
     raise ConnectorError(_unknown(spec.target.connection, "write"))
@@ -64,13 +71,19 @@ def _same_object(spec: TaskSpec) -> list[Fault]:
     same_place = source.connection.kind == target.connection.kind and _real(source.connection) == _real(
         target.connection
     )
-    if same_place and source.object == target.object:
+    if same_place and _object(source) == _object(target):
         return [permanent("same_object", f"Source and target are the same object: {source.object}.", "", source.object)]
     return []
 
 
-def _real(connection: ConnectionSpec) -> Path:
+def _real(connection: ConnectionSpec) -> object:
+    if connection.kind == "postgresql":
+        return postgresql.place_of(connection), connection.settings.get("database")
     return Path(str(connection.settings.get("path", ""))).resolve()
+
+
+def _object(end: SourceSpec | TargetSpec) -> object:
+    return postgresql.split_name(end.object) if end.connection.kind == "postgresql" else end.object
 
 
 def check_connection(connection: ConnectionSpec) -> tuple[Fault, ...]:
@@ -79,6 +92,8 @@ def check_connection(connection: ConnectionSpec) -> tuple[Fault, ...]:
     match connection.kind:
         case "sqlite":
             return check_path(connection, write=True)
+        case "postgresql":
+            return postgresql.check_connection(connection)
         case "file":
             return check_directory(connection.name, path)
     return (_unknown(connection, "use"),)

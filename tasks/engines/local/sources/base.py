@@ -13,11 +13,13 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`type` is one of integer, real, text, blob, boolean, json, any; `declared` is the source's own word for it."""
+    """`type` is one of integer, real, text, blob, boolean, json, any; `declared` is the source's own word for it, in
+    the language of `dialect`."""
 
     name: str
     type: str = "any"
     declared: str = ""
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

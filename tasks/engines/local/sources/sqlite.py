@@ -143,7 +143,7 @@ class SqliteSource:
         place = next(i for i, column in enumerate(self._columns) if column.name == self._cursor)
         self._offset = {"cursor": last[place], "rowid": last[-1] if self._tied else None}
         rows = [row[:-1] for row in fetched] if self._tied else fetched
-        return Batch(rows, self._offset, caught_up=len(rows) < limit, bytes=_sampled_bytes(rows))
+        return Batch(rows, self._offset, caught_up=len(rows) < limit, bytes=sampled_bytes(rows))
 
     def _after(self) -> tuple[str, tuple[Any, ...]]:
         cursor, at = quote(self._cursor), self._offset
@@ -177,7 +177,7 @@ class SqliteSource:
             self._db = None
 
 
-def _sampled_bytes(rows: list[Row]) -> int:
+def sampled_bytes(rows: list[Row]) -> int:
     """Estimate the size of `rows` from ten of them: measuring each would cost more than moving it."""
     sample = rows[:: max(1, len(rows) // 10)]
     size = sum(len(value) if isinstance(value, str | bytes) else 8 for row in sample for value in row)

@@ -143,7 +143,7 @@ class SqliteTarget:
         except _ROW_ERRORS as error:
             db.execute("ROLLBACK TO part")
             db.execute("RELEASE part")
-            plain = _plain(rows)
+            plain = plain_rows(rows)
             if plain is not None:
                 return self._insert_rows(db, plain, first)
             if len(rows) == 1:
@@ -181,7 +181,7 @@ class SqliteTarget:
             self._db = None
 
 
-def _plain(rows: Sequence[Row]) -> list[Row] | None:
+def plain_rows(rows: Sequence[Row]) -> list[Row] | None:
     """Return `rows` with nested values as JSON text, or None where there are none."""
     if not any(isinstance(value, dict | list) for row in rows for value in row):
         return None
