@@ -124,10 +124,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 
-def database() -> dict[str, object]:
-    """Return the control database: DATABASE_URL, else SQLite in the data directory."""
+def database(url: str) -> dict[str, object]:
+    """Return the control database at `url`."""
     try:
-        config = dict(dj_database_url.parse(env.text("DATABASE_URL") or f"sqlite:///{OPS_DATA_DIR / 'console.db'}"))
+        config = dict(dj_database_url.parse(url))
     except (ValueError, KeyError) as error:
         # The value holds a password: the sentence names the setting, never what it says.
         raise ImproperlyConfigured(
@@ -159,7 +159,7 @@ def database() -> dict[str, object]:
     return config
 
 
-DATABASES = {"default": database()}
+DATABASES = {"default": database(env.text("DATABASE_URL") or f"sqlite:///{OPS_DATA_DIR / 'console.db'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"

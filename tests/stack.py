@@ -15,13 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import connections
+from django.db.utils import ConnectionHandler
 
+from opsconsole.settings import database
 from tasks.models import OperationRequest, Task
 from tasks.operations import Actor, accept
 from tasks.statuses import Channel, Operation, Outcome, Status
 from tests.ports import free_port
+from tests.postgres import PostgresServer
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +34,8 @@ OPERATOR = Actor(name="olga")
 class Stack:
     """`use()` points this process's Django at the stack's database, so that a test can ask and look."""
 
-    def __init__(self, directory: Path, *, demo: bool = False) -> None:
+    def __init__(self, directory: Path, *, demo: bool = False, server: PostgresServer | None = None) -> None:
+        """The control database is a new one of `server`, else SQLite in `directory`."""
         self.directory = directory
         self.data_dir = directory / "data"
         self.data_dir.mkdir(parents=True)
@@ -47,6 +50,10 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "opsconsole.settings",
             "PYTHONUNBUFFERED": "1",
         }
+        self.database_url = f"sqlite:///{self.data_dir / 'console.db'}"
+        if server is not None:
+            self.database_url = server.url(server.new_database())
+            self.environment["DATABASE_URL"] = self.database_url
 
     @property
     def url(self) -> str:
@@ -71,7 +78,8 @@ class Stack:
         assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def start(self, *names: str) -> None:
+    def start(self, *names: str, wait: bool = True) -> None:
+        """Start processes by name; `worker-2` is one more worker."""
         commands = {
             "engine": [sys.executable, "manage.py", "run_local_engine"],
             "worker": [sys.executable, "manage.py", "run_worker"],
@@ -81,14 +89,14 @@ class Stack:
         for name in names:
             with open(self.directory / f"{name}.log", "ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    commands[name],
+                    commands[name.partition("-")[0]],
                     cwd=ROOT,
                     env=self.environment,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        if "web" in names:
+        if "web" in names and wait:
             wait_for(self.answers, "the web server answers", seconds=40)
 
     def answers(self) -> bool:
@@ -121,12 +129,7 @@ class Stack:
     def use(self) -> Iterator[None]:
         """Point Django's default connection of this thread at the stack's database."""
         former = connections["default"]
-        own = connections.create_connection("default")
-        own.settings_dict = {
-            **settings.DATABASES["default"],
-            **own.settings_dict,
-            "NAME": str(self.data_dir / "console.db"),
-        }
+        own = ConnectionHandler({"default": database(self.database_url)})["default"]
         connections["default"] = own
         try:
             yield

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.postgres import PostgresServer
 from tests.stack import Stack
 from tests.waiting import wait_for
 
@@ -62,19 +64,46 @@ class Writer:
         self.thread.join()
 
 
-@pytest.fixture
-def stack(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
-    """Engine and worker run; tasks append and upsert are submitted. Django looks at the stack's database."""
-    stack = Stack(tmp_path)
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the tests' own."""
+    try:
+        server = PostgresServer()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def control(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """The control database: a test that asks for it runs on both."""
+    return request.getfixturevalue("server") if request.param == "postgresql" else None
+
+
+@contextmanager
+def running_stack(
+    stack: Stack, blocker: DjangoDbBlocker, *, workers: Sequence[str] = ("worker",), web: bool = False
+) -> Iterator[Stack]:
+    """Prepare and start `stack`; Django looks at its database."""
     stack.prepare()
-    stack.submit(SUBMISSION.format(directory=tmp_path))
-    with django_db_blocker.unblock(), stack.use():
+    with blocker.unblock(), stack.use():
         try:
-            stack.start("engine", "worker")
-            wait_for(lambda: "began" in stack.log("worker"), "the worker begins")
+            stack.start("engine", *workers, *(["web"] if web else []))
+            for name in workers:
+                wait_for(lambda: "began" in stack.log(name), "the worker begins")  # noqa: B023
             yield stack
         finally:
             stack.close()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Stack]:
+    """Engine and worker run; tasks append and upsert are submitted. Django looks at the stack's database."""
+    with running_stack(Stack(tmp_path), django_db_blocker) as stack:
+        stack.submit(SUBMISSION.format(directory=tmp_path))
+        yield stack
 
 
 @pytest.fixture

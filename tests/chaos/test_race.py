@@ -11,7 +11,8 @@ from pytest_django.plugin import DjangoDbBlocker
 from tasks.models import Attempt, OperationRequest, StatusChange
 from tasks.operations import OperationRefused
 from tasks.statuses import Operation, Outcome, Status
-from tests.chaos.conftest import SUBMISSION, Writer
+from tests.chaos.conftest import SUBMISSION, Writer, running_stack
+from tests.postgres import PostgresServer
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
@@ -19,8 +20,10 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 THREADS = 16
 
 
-def test_of_many_clicks_one_is_accepted(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> None:
-    stack = Stack(tmp_path)
+def test_of_many_clicks_one_is_accepted(
+    tmp_path: Path, control: PostgresServer | None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    stack = Stack(tmp_path, server=control)
     stack.prepare()
     stack.submit(SUBMISSION.format(directory=tmp_path))
     answers: list[str] = []
@@ -46,25 +49,21 @@ def test_of_many_clicks_one_is_accepted(tmp_path: Path, django_db_blocker: Djang
         assert StatusChange.objects.filter(task__name="append", to_status=Status.OPERATING).count() == 1
         refused = OperationRequest.objects.filter(outcome=Outcome.REFUSED)
         assert refused.count() == THREADS - 1
+        assert all(
+            "Run was already requested by olga" in message for message in refused.values_list("message", flat=True)
+        )
 
 
-def test_two_workers_start_one_attempt_each_time(stack: Stack, writer: Writer) -> None:
-    second = Stack.__new__(Stack)
-    second.__dict__ = {**stack.__dict__, "processes": {}, "directory": stack.directory / "second"}
-    second.directory.mkdir()
-    second.start("worker")
-    try:
+def test_three_workers_start_one_attempt_each_time(
+    tmp_path: Path, control: PostgresServer | None, django_db_blocker: DjangoDbBlocker
+) -> None:
+    workers = ("worker", "worker-2", "worker-3")
+    writer = Writer(tmp_path / "shop.db")
+    with running_stack(Stack(tmp_path, server=control), django_db_blocker, workers=workers) as stack:
+        stack.submit(SUBMISSION.format(directory=tmp_path))
         for operation in [Operation.RUN, *[Operation.PAUSE, Operation.CONTINUE] * 5]:
             stack.operate("upsert", operation)
         task = stack.task("upsert")
-        assert task.run is not None
-        assert list(Attempt.objects.filter(run=task.run).order_by("epoch").values_list("epoch", flat=True)) == [
-            1,
-            2,
-            3,
-            4,
-            5,
-            6,
-        ]
-    finally:
-        second.close()
+        epochs = Attempt.objects.filter(run=task.run).order_by("epoch").values_list("epoch", flat=True)
+        assert list(epochs) == [1, 2, 3, 4, 5, 6]
+    writer.end()

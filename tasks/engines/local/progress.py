@@ -33,9 +33,22 @@ class Progress:
         """Stand at `position` rows; the furthest position stays: what lies between will be replayed."""
         self.counters = replace(self.counters, position=position, high_water=max(self.counters.high_water, position))
 
-    def lift(self, position: int) -> None:
-        """The target's own ledger knows of rows that the process died too early to count."""
-        self.counters = replace(self.counters, high_water=max(self.counters.high_water, position))
+    def lift(self, position: int, rows_written: int, batch_rows: int) -> None:
+        """The target's own ledger knows of a batch that the process died too early to count: it is counted now.
+
+        More than `batch_rows` can't be uncounted, unless the state file itself was lost: then nobody knows what of
+        them was a replay.
+        """
+        before = self.counters
+        uncounted = max(0, rows_written - before.rows_written)
+        replayed = min(position, before.high_water) - (position - uncounted) if uncounted <= batch_rows else 0
+        self.counters = replace(
+            before,
+            rows_read=before.rows_read + uncounted,
+            rows_written=before.rows_written + uncounted,
+            rows_replayed=before.rows_replayed + max(0, replayed),
+            high_water=max(before.high_water, position),
+        )
 
     def add(self, count: int, written: int, bytes_read: int, bytes_written: int, bad: list[int]) -> list[bool]:
         """Count a committed batch of `count` rows; return which of the `bad` places were not counted before."""

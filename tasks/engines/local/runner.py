@@ -166,7 +166,7 @@ class Runner:
         ledger = self._retrying(lambda: self.target.open(self._columns, self.spec.run, self.epoch))
         if ledger is None:
             return
-        self.progress.lift(ledger.position)
+        self.progress.lift(ledger.position, ledger.rows_written, self.spec.batch_rows)
         if self.spec.exactly_once and snapshot is not None and ledger.position > snapshot.position:
             self.offset = self.source.open(ledger.offset, self.spec.start)
             self.progress.begin_at(ledger.position)

@@ -16,6 +16,7 @@ class Ledger:
 
     offset: JSON
     position: int
+    rows_written: int = 0  # of the run, replays counted; 0 where the target does not keep it
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,9 @@ class PostgresTarget:
         with db.transaction():
             statement = sql.SQL("INSERT INTO {} VALUES (%s, 0, 0, NULL, 0, 0) ON CONFLICT (task) DO NOTHING")
             db.execute(statement.format(self._ledger), (self.task,))
-            statement = sql.SQL("SELECT run, epoch, source_offset, position FROM {} WHERE task = %s FOR UPDATE")
+            statement = sql.SQL(
+                "SELECT run, epoch, source_offset, position, rows_written FROM {} WHERE task = %s FOR UPDATE"
+            )
             found = db.execute(statement.format(self._ledger), (self.task,)).fetchone()
             assert found is not None
             if (found[0], found[1]) > (self._run, self._epoch):
@@ -136,7 +138,7 @@ class PostgresTarget:
                     "WHERE task = %s"
                 )
                 db.execute(statement.format(self._ledger), (self._run, self._epoch, self.task))
-        return Ledger(orjson.loads(found[2]), found[3]) if found[0] == self._run and found[2] else None
+        return Ledger(orjson.loads(found[2]), found[3], found[4]) if found[0] == self._run and found[2] else None
 
     def _make_tables(self, db: pg.Connection) -> None:
         """Make ledger and target where they are missing. Two tasks may do so at once: the second finds them made."""

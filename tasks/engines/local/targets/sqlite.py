@@ -98,7 +98,7 @@ class SqliteTarget:
         )
         db.execute("BEGIN IMMEDIATE")
         found = db.execute(
-            f"SELECT run, epoch, source_offset, position FROM {LEDGER} WHERE task = ?", (self.task,)
+            f"SELECT run, epoch, source_offset, position, rows_written FROM {LEDGER} WHERE task = ?", (self.task,)
         ).fetchone()
         if found and (found[0], found[1]) > (self._run, self._epoch):
             raise ConnectorError(fenced(self.subject))
@@ -111,7 +111,7 @@ class SqliteTarget:
             )
         db.execute(_create_statement(self.spec, columns))
         db.execute("COMMIT")
-        return Ledger(orjson.loads(found[2]), found[3]) if same_run and found[2] else None
+        return Ledger(orjson.loads(found[2]), found[3], found[4]) if same_run and found[2] else None
 
     def write(self, rows: Sequence[Row], offset: JSON, position: int) -> Written:
         db = self._db
