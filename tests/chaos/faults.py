@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db import connection
 
 from tasks.operations import OperationRefused
 from tasks.statuses import Operation
@@ -34,6 +35,8 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self._log = open(log, "a")  # noqa: SIM115  (closed at the end of the run)
         self._lock = threading.Lock()
+        self.done = 0
+        self._enough = threading.Event()
         self._later: list[tuple[float, str, Callable[[], None]]] = []
 
     def note(self, what: str, **values: Any) -> None:
@@ -42,15 +45,16 @@ class Faults:
             self._log.write(json.dumps(record) + "\n")
             self._log.flush()
 
-    def carry_out(self, events: list[Event]) -> None:
-        """Do all that is planned, then undo what is still stopped or down."""
+    def carry_out(self, events: list[Event], most: int) -> None:
+        """Do what is planned until `most` faults were done, then undo what is still stopped or down."""
         self.began = time.monotonic()
         operating = threading.Thread(target=self._operate_all, args=([e for e in events if e.what == "operate"],))
         operating.start()
         for event in events:
-            if event.what != "operate":
+            if event.what != "operate" and self.done < most:
                 self._wait_until(event.at)
                 self._do(event)
+        self._enough.set()
         while self._later:
             self._wait_until(min(at for at, _, _ in self._later))
         operating.join()
@@ -83,6 +87,7 @@ class Faults:
         else:
             done = self._fault_process(verb, victim, event.seconds)
         if done:
+            self.done += 1
             self.counts[event.what] += 1
         self.note(event.what if done else f"{event.what}: nothing there", seconds=event.seconds, task=event.task)
 
@@ -133,9 +138,8 @@ class Faults:
     def _operate_all(self, events: list[Event]) -> None:
         with self.stack.use():
             for event in events:
-                left = event.at - self._now()
-                if left > 0:
-                    time.sleep(left)
+                if self._enough.wait(max(0.0, event.at - self._now())):
+                    return
                 self._operate(event)
 
     def _operate(self, event: Event) -> None:
@@ -149,6 +153,7 @@ class Faults:
             self.counts["refused"] += 1
             self.note("refused", task=event.task, operation=event.operation, code=refused.refusal.code)
         except DatabaseError as error:
+            connection.close()  # it may be one to a server that was killed
             self.counts["not answered"] += 1
             self.note("not answered", task=event.task, operation=event.operation, error=type(error).__name__)
         else:

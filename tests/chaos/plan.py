@@ -29,9 +29,9 @@ FAULTS: Final = {
     "stop database": 5,
 }
 OPERATIONS: Final = {
-    Operation.PAUSE: 5,
-    Operation.FORCED_PAUSE: 5,
-    Operation.CONTINUE: 10,
+    Operation.PAUSE: 4,
+    Operation.FORCED_PAUSE: 4,
+    Operation.CONTINUE: 20,
     Operation.RUN: 4,
     Operation.STOP: 1,
 }
@@ -52,11 +52,14 @@ class Event:
 
 
 def drawn(seed: int, faults: int, tasks: list[str]) -> list[Event]:
-    """Return the events of `seed`, in time order: `faults` faults, and operations on `tasks` all the while."""
+    """Return the events of `seed`, in time order: faults, and operations on `tasks` all the while.
+
+    There are more faults than asked for: some find nothing to harm (a task that is paused just then).
+    """
     chance = random.Random(seed)
     events: list[Event] = []
     now = 3.0  # first there is something to lose
-    for _ in range(faults):
+    for _ in range(3 * faults):
         now += chance.uniform(0.1, FAULT_EVERY)
         (what,) = chance.choices(list(FAULTS), list(FAULTS.values()))
         # A stopped worker has to lose its lease now and then; a stopped database must not cost minutes.

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from tasks.statuses import Operation
@@ -35,11 +36,15 @@ def seed_of() -> int:
     return int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
+def wanted() -> int:
+    return LONG if os.environ.get("CHAOS_LONG") else SHORT
+
+
 def events_of(directory: Path, seed: int) -> list[plan.Event]:
     replayed = os.environ.get("CHAOS_REPLAY")
     if replayed:
         return plan.read(Path(replayed))
-    events = plan.drawn(seed, LONG if os.environ.get("CHAOS_LONG") else SHORT, list(TASKS))
+    events = plan.drawn(seed, wanted(), list(TASKS))
     plan.write(directory / "plan.jsonl", events)
     return events
 
@@ -73,16 +78,25 @@ def test_every_promise_holds_after_random_faults(
             for name in TASKS:
                 stack.operate(name, Operation.RUN)
             faults = Faults(stack, server, directory / "done.jsonl")
-            faults.carry_out(events)
+            faults.carry_out(events, wanted())
+            connection.close()  # made before the server was killed
             quiet_and_true(stack, field)
         finally:
             field.end()
             watch.end()
         assert not watch.twice
+        assert faults.done == wanted()
         found = truths.targets_are_right(field)
         truths.histories_are_whole()
         truths.each_request_has_one_chain()
-        report = {"seed": seed, "looks": watch.looks, **faults.counts, **truths.figures(), "tasks": found}
+        report = {
+            "seed": seed,
+            "looks": watch.looks,
+            "faults": faults.done,
+            **faults.counts,
+            **truths.figures(),
+            "tasks": found,
+        }
         (directory / "report.json").write_text(json.dumps(report, indent=1))
         print(json.dumps(report), file=sys.stderr)
 
