@@ -2,13 +2,14 @@
 
 from django.urls import URLPattern, path
 
-from tasks.views import detail, health, listing, operations, pages, records
+from tasks.views import bulk, detail, health, listing, operations, pages, records
 
 app_name = "tasks"
 urlpatterns: list[URLPattern] = [
     path("", pages.home, name="home"),
     path("tasks/", listing.task_list, name="list"),
     path("tasks/rows/", listing.changed_rows, name="rows"),
+    path("tasks/operations/<slug:operation>/", bulk.bulk_dialog, name="bulk"),
     path("tasks/counts/", listing.status_counts, name="counts"),
     path("tasks/<int:task_id>/", detail.overview, name="detail"),
     path("tasks/<int:task_id>/live/", detail.live, name="live"),

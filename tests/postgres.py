@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import pwd
@@ -125,7 +126,8 @@ class PostgresServer:
             return
         if number == signal.SIGKILL:
             for pid in self.pids():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         else:
             self.process.send_signal(number)
         self.process.wait(30)

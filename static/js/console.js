@@ -171,7 +171,12 @@
       if (status === 403) giveUp("You may no longer see this, so nothing here is up to date.");
       return;
     }
-    const why = { 403: "You may not do this", 404: "This is gone" }[status] || `The console failed (${status})`;
+    if (status >= 500) {
+      // The answer is lost, not the request: its key makes sure that the same one is never done twice.
+      toast(`The console failed (${status}). It may have been accepted or not; sent again, it is never done twice.`, "bad");
+      return;
+    }
+    const why = { 403: "You may not do this", 404: "This is gone" }[status] || `The console refused (${status})`;
     toast(`${why}. Nothing was done; load the page again.`, "bad");
   });
 

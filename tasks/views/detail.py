@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from tasks.detection import sharing
 from tasks.guards import load_facts
 from tasks.impact import duplicates, replay_rows
 from tasks.models import DirtyRow, Run, Snapshot, StatusChange, Task
+from tasks.models.run import AttemptCause
 from tasks.statuses import Status
 from tasks.views import htmx
 from tasks.views.access import viewable_task
@@ -20,6 +26,8 @@ from tasks.views.rows import buttons_of, kinds_of, overlays_of
 
 _DIRTY_ROWS = 10
 _RUNS = 5
+_RESTARTS = 5
+_SHARING = 50
 
 
 @require_GET
@@ -68,6 +76,21 @@ def _header(request: HttpRequest, task: Task) -> dict[str, Any]:
         "last_change": StatusChange.objects.filter(task=task).order_by("-pk").first(),
         "open_request": facts.open_request,
         "last_request": task.last_request,
+        **_sharing(task),
+    }
+
+
+def _sharing(task: Task) -> dict[str, Any]:
+    """Who else needs what is missing: a few by name, and all that a bulk Re-detect would be for."""
+    if task.status != Status.DETECTION_EXCEPTION:
+        return {}
+    others = list(sharing(task)[: _SHARING + 1])
+    stuck = [other.pk for other in others if other.status == Status.DETECTION_EXCEPTION]
+    chosen = urlencode({"task": [task.pk, *stuck]}, doseq=True)
+    return {
+        "sharing": others[:_SHARING],
+        "sharing_more": len(others) > _SHARING,
+        "redetect_all": f"{reverse('tasks:bulk', args=['detect'])}?{chosen}" if stuck else "",
     }
 
 
@@ -83,5 +106,20 @@ def _overview(request: HttpRequest, task: Task) -> dict[str, Any]:
         "replay": replay,
         "duplicates": duplicates(task, replay),
         "dirty_rows": DirtyRow.objects.filter(run=task.run).order_by("-n", "-pk")[:_DIRTY_ROWS] if task.run else [],
+        "restarts": _restarts(task),
+        "restart_window": settings.OPS_RESTART_WINDOW,
         "runs": Run.objects.filter(task=task).order_by("-number", "-pk")[:_RUNS],
     }
+
+
+def _restarts(task: Task) -> list[dict[str, Any]]:
+    """The latest automatic restarts of the present run, each with what ended the attempt before it."""
+    if task.run is None or not task.restarts:
+        return []
+    attempts = list(task.run.attempts.order_by("-epoch", "-pk")[: 4 * _RESTARTS])
+    found = [
+        {"at": later.started_at, "epoch": later.epoch, "why": earlier.end_reason}
+        for later, earlier in pairwise(attempts)
+        if later.cause == AttemptCause.RESTART
+    ]
+    return found[:_RESTARTS]

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
@@ -49,6 +50,8 @@ def task_list(request: HttpRequest) -> HttpResponse:
     }
     if not htmx.wants_fragment(request):
         context |= _choices()
+        if rows and asked.status == (Status.DETECTION_EXCEPTION,):
+            context["redetect_all"] = f"{reverse('tasks:bulk', args=['detect'])}?{asked.query()}"
     return htmx.page_or_fragment(request, "tasks/list.html", "tasks/partials/task_list.html", context)
 
 

@@ -98,7 +98,12 @@ def overlays_of(task: Task, now: datetime) -> list[Overlay]:
                 f"({task.restarts_in_row} of {task.restart_limit})",
             )
         )
-    if _is_unheard(task, now):
+    last = task.last_request
+    if last is not None and last.outcome == Outcome.UNKNOWN:
+        label = Operation(last.operation).label
+        seen = words.ago(task.observed_at, now) if task.observed_at else "never"
+        overlays.append(Overlay("unknown", f"outcome of {label} unknown, engine last seen", Tone.BAD, seen))
+    elif _is_unheard(task, now):
         seen = words.ago(task.observed_at, now) if task.observed_at else "never"
         overlays.append(Overlay("unreachable", "engine unreachable, last seen", Tone.BAD, seen))
     if task.status in (Status.FAILURE, Status.DETECTION_EXCEPTION) and task.fault_cause:
@@ -107,10 +112,10 @@ def overlays_of(task: Task, now: datetime) -> list[Overlay]:
 
 
 def _is_unheard(task: Task, now: datetime) -> bool:
+    if task.engine_state == "unreachable" and task.status in (Status.RUNNING, Status.OPERATING):
+        return True
     if task.status != Status.RUNNING:
         return False
-    if task.engine_state == "unreachable":
-        return True
     # A task between two restarts has no process that could show anything.
     newest = task.observed_at or task.status_since
     return task.restart_at is None and now - newest > workers.SILENT_AFTER
@@ -191,7 +196,7 @@ def _version(task: Task, facts: Facts, now: datetime) -> str:
         task.restart_at,
         task.restarts_in_row,
         task.fault_cause,
-        unheard and task.observed_at,
+        (unheard or (request is not None and request.outcome == Outcome.UNKNOWN)) and task.observed_at,
         (request.pk, request.outcome) if request else None,
         facts.has_snapshot,
         (group.enabled, group.capacity, min(facts.group_used, group.capacity)) if group else None,
