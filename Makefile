@@ -1,5 +1,5 @@
 # Every target does its own set-up: Python 3.11 and make are all it takes.
-.PHONY: run test lint bench clean setup test-setup
+.PHONY: run test chaos lint bench clean setup test-setup
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -32,6 +32,11 @@ test: $(TOOLS)
 	@$(BIN)/python -m tests.programs
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests -q -m "not process and not browser"
+
+# Random faults and races for half an hour; ARGS='--seed 7 --rounds 1' runs one round again.
+chaos: $(TOOLS)
+	@$(BIN)/python -m tests.programs
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

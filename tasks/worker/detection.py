@@ -8,13 +8,12 @@ are. A task that runs needs none: its connector says at once what is missing.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -32,8 +31,6 @@ from tasks.worker.sweeps import CHUNK, Engines, engine_kind
 log = logging.getLogger(__name__)
 
 MOST: Final = 10  # checks of source and target objects in one sweep
-#: Seconds between two looks at the names of all tasks.
-ALL_EVERY: Final = 600.0
 #: A file that is being rotated is away for a moment: what is missing has to be so twice, this far apart.
 CONFIRM_AFTER: Final = timedelta(seconds=3)
 
@@ -43,37 +40,30 @@ _SETTLED: Final = (Status.INITIALIZE, Status.PAUSED, Status.STOPPED, Status.FAIL
 # --- groups and connections ---------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Names:
-    """Which groups and connections this worker has ever seen: only tasks of those that vanished are looked for."""
-
-    groups: set[str] = field(default_factory=set)
-    connections: set[str] = field(default_factory=set)
-    all_at: float = 0.0  # monotonic seconds: when all tasks are looked through again
-
-
-def detect_missing_names(names: Names, owner: str) -> None:
+def detect_missing_names(owner: str) -> None:
     """Tasks whose group or connections were deleted: those that run are paused first, the others say so at once."""
-    groups = set(ResourceGroup.objects.values_list("name", flat=True))
-    connections = set(Connection.objects.values_list("name", flat=True))
-    names.groups |= groups
-    names.connections |= connections
-    orphans = Task.objects.submitted()
-    if time.monotonic() >= names.all_at:
-        # Names that vanished while no worker was there; tasks that were submitted at the same moment.
-        orphans = orphans.exclude(
-            group__in=ResourceGroup.objects.values("name"),
-            source_connection__in=Connection.objects.values("name"),
-            target_connection__in=Connection.objects.values("name"),
-        )
-        names.all_at = time.monotonic() + ALL_EVERY
-    else:
-        gone = names.connections - connections
-        named = Q(source_connection__in=gone) | Q(target_connection__in=gone)
-        orphans = orphans.filter(Q(group__in=names.groups - groups) | named)
-    _detect_orphans(
-        orphans.filter(status__in=(*_SETTLED, Status.RUNNING)).select_related("run").order_by("pk")[:CHUNK], owner
-    )
+    groups = _in_use("group_id") - set(ResourceGroup.objects.values_list("name", flat=True))
+    named = _in_use("source_connection_id") | _in_use("target_connection_id")
+    connections = named - set(Connection.objects.values_list("name", flat=True))
+    if groups or connections:
+        gone = Q(source_connection__in=connections) | Q(target_connection__in=connections) | Q(group__in=groups)
+        orphans = Task.objects.submitted().filter(gone, status__in=(*_SETTLED, Status.RUNNING))
+        _detect_orphans(orphans.select_related("run").order_by("pk")[:CHUNK], owner)
+
+
+def _in_use(column: str) -> set[str]:
+    """Return the names that tasks have in `column`: a jump in its index a name, however many tasks there are."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NAMES.format(column=column, table=Task._meta.db_table))
+        return {name for (name,) in cursor.fetchall() if name is not None}
+
+
+#: Both are names of our own; neither database reads an index this way by itself for SELECT DISTINCT.
+_NAMES: Final = (
+    "WITH RECURSIVE names(n) AS (SELECT MIN({column}) FROM {table} UNION ALL "
+    "SELECT (SELECT MIN({column}) FROM {table} WHERE {column} > names.n) FROM names WHERE names.n IS NOT NULL) "
+    "SELECT n FROM names"
+)
 
 
 def _detect_orphans(orphans: Iterable[Task], owner: str) -> None:

@@ -26,8 +26,10 @@ _EXPECTED: Final = (Status.RUNNING, Status.OPERATING)
 
 
 def find_strays(engines: Engines, reported: set[AttemptRef]) -> list[Task]:
-    """End the attempts that the console has ended or superseded; return the tasks whose newest attempt runs although
-    their status says otherwise. `reported` remembers what was already said."""
+    """End the attempts that the console has ended, superseded, or never begun.
+
+    Return the tasks whose newest attempt runs although their status says otherwise. `reported` remembers what was said.
+    """
     out_of_place: list[Task] = []
     for kind in sorted(set(ResourceGroup.objects.values_list("kind", flat=True))):
         try:
@@ -44,7 +46,7 @@ def find_strays(engines: Engines, reported: set[AttemptRef]) -> list[Task]:
             task = known.get(ref.task)
             if task is None:
                 _report(ref, reported, "The engine runs a task that this console does not know")
-            elif _is_superseded(task, ref):
+            elif not _is_newest(task, ref):
                 _end(engine, task, ref, reported)
             elif task.status not in _EXPECTED:
                 out_of_place.append(task)
@@ -57,11 +59,10 @@ def _tasks_of(refs: Iterable[AttemptRef]) -> Iterable[Task]:
         yield from Task.objects.select_related("run").filter(uid__in=uids[start : start + MOST])
 
 
-def _is_superseded(task: Task, ref: AttemptRef) -> bool:
+def _is_newest(task: Task, ref: AttemptRef) -> bool:
+    # An attempt is written down before it is asked for, so none that the console began is ahead of its record.
     run = task.run
-    if run is None:
-        return True
-    return (ref.run, ref.epoch) < (run.number, run.epoch)
+    return run is not None and (ref.run, ref.epoch) == (run.number, run.epoch)
 
 
 def _end(engine: Engine, task: Task, ref: AttemptRef, reported: set[AttemptRef]) -> None:
@@ -74,7 +75,7 @@ def _end(engine: Engine, task: Task, ref: AttemptRef, reported: set[AttemptRef])
         return
     reported.add(ref)
     status = Status(task.status)
-    reason = f"Its engine still ran attempt {ref.epoch} of run {ref.run}, which is over: it was ended there."
+    reason = f"Its engine ran attempt {ref.epoch} of run {ref.run}, which is not the newest here: it was ended there."
     write_history(task, status, status, actor_name="system", reason=reason)
 
 

@@ -50,7 +50,6 @@ class Worker:
         self._busy: dict[int, Future[bool]] = {}
         self._timers: dict[str, float] = {}
         self._sweeping: dict[str, Future[None]] = {}
-        self._names = detection.Names()
         self._strays: set[AttemptRef] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._sweepers: ThreadPoolExecutor | None = None
@@ -192,7 +191,7 @@ class Worker:
             ("beat", 2.0, self._beat),
             ("observe", settings.OPS_OBSERVE_SECONDS, self._observe),
             ("drift", settings.OPS_OBSERVE_SECONDS, self._find_strays),
-            ("names", 5.0, lambda: detection.detect_missing_names(self._names, self.name)),
+            ("names", 5.0, lambda: detection.detect_missing_names(self.name)),
             ("objects", 5.0, lambda: detection.detect_missing_objects(self.engines, self.name)),
             ("groups", 5.0, lambda: sweeps.look_at_groups(self.engines)),
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),

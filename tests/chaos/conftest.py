@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -76,10 +77,29 @@ def server() -> Iterator[PostgresServer]:
     server.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+BOTH = ["sqlite", "postgresql"]
+
+
+def on(database: str) -> pytest.MarkDecorator:
+    """Run a test of `control` on one database in the short form, on both in the long one."""
+    return pytest.mark.parametrize("control", BOTH if os.environ.get("CHAOS_LONG") else [database], indirect=True)
+
+
+@pytest.fixture(params=BOTH)
 def control(request: pytest.FixtureRequest) -> PostgresServer | None:
     """The control database: a test that asks for it runs on both."""
     return request.getfixturevalue("server") if request.param == "postgresql" else None
+
+
+@pytest.fixture
+def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Where a test of the long form leaves everything about it; else a directory that goes with the test."""
+    kept = os.environ.get("CHAOS_KEEP")
+    if not kept:
+        return tmp_path
+    path = Path(kept) / request.node.name.replace("[", "-").rstrip("]")
+    path.mkdir(parents=True)
+    return path
 
 
 @contextmanager

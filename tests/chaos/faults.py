@@ -32,7 +32,8 @@ class Faults:
         self.stack = stack
         self.server = server
         self.began = time.monotonic()
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()  # answers to operations
+        self.kinds: Counter[str] = Counter()  # faults done
         self._log = open(log, "a")  # noqa: SIM115  (closed at the end of the run)
         self._lock = threading.Lock()
         self.done = 0
@@ -88,7 +89,7 @@ class Faults:
             done = self._fault_process(verb, victim, event.seconds)
         if done:
             self.done += 1
-            self.counts[event.what] += 1
+            self.kinds[event.what] += 1
         self.note(event.what if done else f"{event.what}: nothing there", seconds=event.seconds, task=event.task)
 
     def _undo(self, seconds: float, what: str, action: Callable[[], None]) -> None:

@@ -42,6 +42,7 @@ _TASK: Final = """
     target: {{connection: {target}, object: {table}{mode}}}
     snapshot_interval: 2
     restart_limit: 1000
+    time_limits: {{run: 20, pause: 5, forced-pause: 8, continue: 20, stop: 8}}
 """
 
 

@@ -1,7 +1,7 @@
 """Random faults under live writers and random operations: afterwards every promise holds.
 
 The plan, what was done, and each process's log lie in one directory that is named when it fails; `python -m tests.chaos
---replay DIRECTORY` runs the same plan again.
+--replay PLAN` runs the same plan again.
 """
 
 from __future__ import annotations
@@ -49,16 +49,6 @@ def events_of(directory: Path, seed: int) -> list[plan.Event]:
     return events
 
 
-@pytest.fixture
-def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    kept = os.environ.get("CHAOS_KEEP")
-    if not kept:
-        return tmp_path
-    path = Path(kept) / request.node.name.replace("[", "-").rstrip("]")
-    path.mkdir(parents=True)
-    return path
-
-
 def test_every_promise_holds_after_random_faults(
     directory: Path, control: PostgresServer | None, server: PostgresServer, django_db_blocker: DjangoDbBlocker
 ) -> None:
@@ -68,7 +58,7 @@ def test_every_promise_holds_after_random_faults(
     field = Field(directory, server)
     stack = Stack(directory, server=control)
     # Short, so that a run of minutes sees leases run out, deadlines pass and restarts be forgotten.
-    stack.environment |= {"OPS_LEASE_SECONDS": "5", "OPS_RESTART_WINDOW": "2", "OPS_DEADLINE_PAUSE": "6"}
+    stack.environment |= {"OPS_LEASE_SECONDS": "5", "OPS_RESTART_WINDOW": "2"}
     watch = Watch(stack.data_dir)
     with running_stack(stack, django_db_blocker, workers=("worker", "worker-2"), web=True):
         stack.submit(field.submission())
@@ -89,16 +79,16 @@ def test_every_promise_holds_after_random_faults(
         found = truths.targets_are_right(field)
         truths.histories_are_whole()
         truths.each_request_has_one_chain()
-        report = {
-            "seed": seed,
-            "looks": watch.looks,
-            "faults": faults.done,
-            **faults.counts,
-            **truths.figures(),
-            "tasks": found,
-        }
-        (directory / "report.json").write_text(json.dumps(report, indent=1))
-        print(json.dumps(report), file=sys.stderr)
+        report = {"seed": seed, "looks": watch.looks, "faults": faults.kinds, **faults.counts, "tasks": found}
+        write_report(directory, report)
+
+
+def write_report(directory: Path, report: dict[str, object]) -> None:
+    """Leave the figures of a run beside its logs."""
+    name = f"{os.environ['PYTEST_CURRENT_TEST'].partition('::')[2].partition(' ')[0]}"
+    report = {"name": name, **report, **truths.figures()}
+    (directory / "report.json").write_text(json.dumps(report, indent=1))
+    print(json.dumps(report), file=sys.stderr)
 
 
 def quiet_and_true(stack: Stack, field: Field) -> None:

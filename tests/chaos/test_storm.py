@@ -23,7 +23,7 @@ from tasks.operations import Actor, OperationRefused, accept
 from tasks.statuses import Channel, Operation, Outcome
 from tests.chaos import truths
 from tests.chaos.conftest import Writer, running_stack
-from tests.chaos.test_faults import seed_of
+from tests.chaos.test_faults import seed_of, write_report
 from tests.postgres import PostgresServer
 from tests.stack import ROOT, Stack
 from tests.waiting import wait_for
@@ -94,16 +94,16 @@ def main() -> None:
 
 
 def test_no_request_is_lost_doubled_or_left_open(
-    tmp_path: Path, control: PostgresServer | None, django_db_blocker: DjangoDbBlocker
+    directory: Path, control: PostgresServer | None, django_db_blocker: DjangoDbBlocker
 ) -> None:
     seed, seconds = seed_of(), LONG if os.environ.get("CHAOS_LONG") else SHORT
     print(f"CHAOS_SEED={seed}")
-    writer = Writer(tmp_path / "shop.db")
-    stack = Stack(tmp_path, server=control)
+    writer = Writer(directory / "shop.db")
+    stack = Stack(directory, server=control)
     answers: Answers = {}
     try:
         with running_stack(stack, django_db_blocker, workers=("worker", "worker-2")):
-            stack.submit(HEAD.format(directory=tmp_path) + "".join(TASK.format(n=n) for n in range(TASKS)))
+            stack.submit(HEAD.format(directory=directory) + "".join(TASK.format(n=n) for n in range(TASKS)))
             processes = [begin_process(stack, f"{seed}-p{n}", seconds) for n in range(PROCESSES)]
             threads = [
                 threading.Thread(target=race, args=(stack, f"{seed}-t{n}", seconds, answers)) for n in range(THREADS)
@@ -122,7 +122,7 @@ def test_no_request_is_lost_doubled_or_left_open(
             truths.histories_are_whole()
             one_attempt_at_a_time()
             counted = Counter(answer.split()[0] for answer in answers.values())
-            print(json.dumps({"seed": seed, "seconds": seconds, **counted, **truths.figures()}), file=sys.stderr)
+            write_report(directory, {"seed": seed, "seconds": seconds, **counted})
             assert counted["accepted"] > 10
             assert not counted["error"]
     finally:
