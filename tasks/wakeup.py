@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django.db import Error as DatabaseError
-from django.db import connection, connections
+from django.db import connection
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def wake_workers() -> None:
 
 def listen(woken: Callable[[], None], ended: Callable[[], bool]) -> None:
     """Call `woken` for each message until `ended` says so. Raises DatabaseError when the connection breaks."""
-    own = connections.create_connection("default")  # of this thread alone: LISTEN belongs to a connection
+    own = connection.copy()  # of this thread alone: LISTEN belongs to a connection
     try:
         own.ensure_connection()
         raw: Any = own.connection

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tasks.engines.base import EngineState
 from tasks.models import OperationRequest, Task
+from tasks.operations import accept
 from tasks.statuses import Operation, Status
 from tasks.worker.reconciler import reconcile
 from tests.factories import make_snapshot, make_task
@@ -122,3 +124,25 @@ def test_of_several_the_worst_decides_and_each_is_tried() -> None:
     assert code == 2
     assert Task.objects.get(name="a").status == Status.OPERATING
     assert out.splitlines()[1] == "a: accepted."
+
+
+def test_an_answer_that_got_lost_is_asked_for_again_and_nothing_is_done_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_task("a")
+    answers = []
+
+    def lost(**values: Any) -> OperationRequest:
+        answers.append(accept(**values))
+        if len(answers) < 3:
+            raise OperationalError("the connection is lost")
+        return answers[-1]
+
+    monkeypatch.setattr("tasks.management.commands.ops.accept", lost)
+    monkeypatch.setattr("tasks.management.commands.ops.time.sleep", lambda _: None)
+    monkeypatch.setattr("tasks.management.commands.ops.connection.close", lambda: None)
+    assert ops("run", "a") == (0, "a: accepted.\n")
+    assert OperationRequest.objects.count() == 1
+    answers[:] = []
+    monkeypatch.setattr("tasks.management.commands.ops.accept", lambda **_: (_ for _ in ()).throw(OperationalError()))
+    code, out = ops("stop", "a", "--yes")
+    assert code == 4
+    assert "Ask again with --key" in out

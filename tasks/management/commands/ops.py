@@ -7,10 +7,13 @@ import json
 import os
 import sys
 import time
+import uuid
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from tasks.listing import listed
 from tasks.matrix import MATRIX
@@ -117,30 +120,46 @@ class Command(BaseCommand):
 
     def _ask(self, name: str, operation: Operation, actor: Actor, options: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {"name": name, "operation": operation.value}
-        task = Task.objects.filter(name=name).first()
-        if task is None:
-            return {**result, "outcome": "refused", "code": "unknown_task", "message": f"There is no task {name}."}
+        # A key of its own, where none is given: an answer that got lost is asked for again, and nothing is done twice.
+        key = options["key"] or uuid.uuid4().hex
         try:
-            request = accept(
-                task_id=task.pk,
-                operation=operation,
-                actor=actor,
-                channel=Channel.CLI,
-                reason=options["reason"],
-                key=options["key"],
-                start_position=options.get("start", ""),
-            )
+            request = self._accept(name, operation, actor, options, key)
+        except Task.DoesNotExist:
+            return {**result, "outcome": "refused", "code": "unknown_task", "message": f"There is no task {name}."}
+        except DatabaseError:
+            message = f"The database does not answer. Ask again with --key {key}: nothing is done twice."
+            return {**result, "outcome": "not answered", "code": "database_unavailable", "message": message}
         except OperationRefused as refused:
             return {**result, "outcome": "refused", **refused.refusal.as_dict()}
         return {**result, "outcome": "accepted", "code": "", "message": "", "request": request.pk}
+
+    def _accept(
+        self, name: str, operation: Operation, actor: Actor, options: dict[str, Any], key: str
+    ) -> OperationRequest:
+        for patience in (0.5, 2.0, None):
+            try:
+                return accept(
+                    task_id=Task.objects.submitted().values_list("pk", flat=True).get(name=name),
+                    operation=operation,
+                    actor=actor,
+                    channel=Channel.CLI,
+                    reason=options["reason"],
+                    key=key,
+                    start_position=options.get("start", ""),
+                )
+            except (OperationalError, InterfaceError):
+                connection.close()
+                if patience is None:
+                    raise
+                time.sleep(patience)
+        raise AssertionError
 
     def _wait(self, results: list[dict[str, Any]], seconds: float) -> None:
         """Follow the requests until each is settled or `seconds` are over; the database is asked ever less often."""
         waiting = {result["request"]: result for result in results if "request" in result}
         until, pause = time.monotonic() + seconds, 0.05
         while waiting:
-            settled = OperationRequest.objects.filter(pk__in=waiting).exclude(outcome=Outcome.OPEN)
-            for request in settled.select_related("task"):
+            for request in self._settled(waiting):
                 result = waiting.pop(request.pk)
                 result |= {"outcome": request.outcome, "code": request.code, "message": request.message}
                 result["status"] = request.task.status
@@ -150,6 +169,15 @@ class Command(BaseCommand):
             pause = min(pause * 1.3, 0.25)
         for result in waiting.values():
             result |= {"outcome": "not settled", "message": f"Still in progress after {seconds:g} s."}
+
+    def _settled(self, waiting: Iterable[int]) -> list[OperationRequest]:
+        """A database that is away for a moment costs time, not the command."""
+        found = OperationRequest.objects.filter(pk__in=list(waiting)).exclude(outcome=Outcome.OPEN)
+        try:
+            return list(found.select_related("task"))
+        except (OperationalError, InterfaceError):
+            connection.close()
+            return []
 
     def _code(self, outcome: str, *, waited: bool) -> int:
         if outcome == "accepted":
