@@ -136,6 +136,7 @@ def database(url: str) -> dict[str, object]:
         ) from None
     config["CONN_MAX_AGE"] = 60
     if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["ENGINE"] = "opsconsole.sqlite"
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
