@@ -73,8 +73,7 @@ def _unanswered(s: Situation, to: Status) -> Settle:
     """The deadline is over and the engine says nothing: no outcome is guessed from that."""
     assert s.operation is not None
     message = (
-        f"{s.operation.label}: outcome unknown. After {s.limit_seconds} s the engine does not answer; "
-        "it is settled when the engine does."
+        f"Outcome unknown: the engine did not answer within {s.limit_seconds} s. It is settled when the engine answers."
     )
     cause = "The engine does not answer, so it is not known whether the task runs."
     fault = Fault(ErrorClass.TRANSIENT, "engine_unreachable", cause, "It is settled when the engine answers.")

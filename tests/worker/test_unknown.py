@@ -52,7 +52,7 @@ def test_nothing_is_guessed_from_the_deadline(
     overdue(request)
     task = steps(silent)
     assert (task.status, outcome(request)) == (Status.RUNNING, UNKNOWN)
-    assert "outcome unknown" in task.status_reason
+    assert "Outcome unknown" in task.status_reason
     assert steps(task).status == Status.RUNNING
     assert outcome(request) == UNKNOWN
 
