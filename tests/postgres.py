@@ -23,7 +23,7 @@ from tests.ports import free_port
 from tests.waiting import wait_for
 
 #: As root the server has to run as somebody else: it refuses to run as root.
-USER = "postgres"
+USERS = ("postgres", "nobody")
 #: Many workers, web processes, threads and tasks connect at once in the races.
 CONNECTIONS = 200
 
@@ -46,7 +46,7 @@ class PostgresServer:
         self.as_user: dict[str, Any] = {}
         self.directory = Path(tempfile.mkdtemp(prefix="ops-pg-", dir="/tmp"))
         if os.geteuid() == 0:
-            account = pwd.getpwnam(USER)
+            account = next(user for user in pwd.getpwall() if user.pw_name in USERS)
             self.as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
             os.chown(self.directory, account.pw_uid, account.pw_gid)
         self.port = free_port()

@@ -71,7 +71,6 @@ def _too_late(s: Situation, seen: str) -> Settle:
 
 def _unanswered(s: Situation, to: Status) -> Settle:
     """The deadline is over and the engine says nothing: no outcome is guessed from that."""
-    assert s.operation is not None
     message = (
         f"Outcome unknown: the engine did not answer within {s.limit_seconds} s. It is settled when the engine answers."
     )

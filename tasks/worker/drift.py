@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tasks.engines.base import AttemptRef, Engine, EngineError
-from tasks.models import ResourceGroup, Task
+from tasks.models import EngineKind, Task
 from tasks.statuses import Status
 from tasks.transitions import write_history
 from tasks.worker.sweeps import Engines
@@ -31,7 +31,7 @@ def find_strays(engines: Engines, reported: set[AttemptRef]) -> list[Task]:
     Return the tasks whose newest attempt runs although their status says otherwise. `reported` remembers what was said.
     """
     out_of_place: list[Task] = []
-    for kind in sorted(set(ResourceGroup.objects.values_list("kind", flat=True))):
+    for kind in EngineKind.values:  # whether or not a group of it still exists: what runs, runs
         try:
             engine = engines(kind)
             alive = engine.live()

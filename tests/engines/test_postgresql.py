@@ -381,3 +381,46 @@ def test_a_fault_never_shows_the_password(database: Database) -> None:
     connection = ConnectionSpec("pg", "postgresql", {**database.spec.settings, "port": 1}, "s3cret")
     assert "s3cret" not in str(connectors.check_connection(connection))
     assert "s3cret" not in repr(connection)
+
+
+class Said(psycopg.OperationalError):
+    """An error of the server with a SQLSTATE."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__("secret words of the server")
+        self.sqlstate = state
+
+
+@pytest.mark.parametrize(
+    "state, code, error_class",
+    [
+        ("3D000", "connection_missing", ErrorClass.MISSING),
+        ("3F000", "schema_missing", ErrorClass.MISSING),
+        ("42P01", "table_missing", ErrorClass.MISSING),
+        ("42703", "column_missing", ErrorClass.PERMANENT),
+        ("42501", "permission_denied", ErrorClass.PERMANENT),
+        ("28P01", "login_refused", ErrorClass.PERMANENT),
+        ("42601", "sql_error", ErrorClass.PERMANENT),
+        ("25006", "read_only", ErrorClass.TRANSIENT),
+        ("53100", "disk_full", ErrorClass.TRANSIENT),
+        ("53300", "too_busy", ErrorClass.TRANSIENT),
+        ("40001", "conflict", ErrorClass.TRANSIENT),
+        ("40P01", "conflict", ErrorClass.TRANSIENT),
+        ("55P03", "locked", ErrorClass.TRANSIENT),
+        ("57014", "timeout", ErrorClass.TRANSIENT),
+        ("57P01", "unreachable", ErrorClass.TRANSIENT),
+        ("57P03", "unreachable", ErrorClass.TRANSIENT),
+        ("58030", "io_error", ErrorClass.TRANSIENT),
+        ("08006", "unreachable", ErrorClass.TRANSIENT),
+        ("25P03", "unreachable", ErrorClass.TRANSIENT),
+        ("", "unreachable", ErrorClass.TRANSIENT),
+    ],
+)
+def test_what_may_pass_is_told_from_what_will_not(state: str, code: str, error_class: ErrorClass) -> None:
+    connection = ConnectionSpec("pg", "postgresql", {"host": "h", "user": "u"})
+    error: psycopg.Error = Said(state)
+    if code == "sql_error":
+        error = psycopg.errors.SyntaxError()
+    fault = postgresql.fault_of(error, connection, "table t of connection pg")
+    assert (fault.code, fault.error_class) == (code, error_class)
+    assert "secret" not in fault.sentence
