@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
+
 from tasks.models import Snapshot, Task
-from tasks.models.task import TaskQuerySet
 
 
-def listed(tasks: TaskQuerySet) -> list[dict[str, Any]]:
+def listed(tasks: QuerySet[Task]) -> list[dict[str, Any]]:
     """Return each task as a dictionary of plain values, in two queries. Times are ISO 8601 in UTC."""
     rows = list(tasks.select_related("run"))
     newest: dict[int, Snapshot] = {}

@@ -27,6 +27,8 @@ BANS = {
     "tasks.engines.local.targets": ["tasks.engines.local.host", "tasks.engines.local.client"],
     "tasks.worker": ["tasks.views", "tasks.api", "tasks.admin"],
     "tasks.snapshots": ["tasks.engines", "tasks.worker", "tasks.views"],
+    "tasks.wakeup": ["tasks"],
+    "tasks.detection": ["tasks.engines", "tasks.worker", "tasks.views", "tasks.operations"],
     "tasks.runs": ["tasks.engines", "tasks.worker", "tasks.views"],
 }
 

@@ -30,14 +30,19 @@ def main() -> None:
             wait_for(lambda: _answers(engine), "the engine answers")
             for mode in ("append", "upsert"):
                 rounds = [_round(engine, directory, mode, run) for run in range(1, ROUNDS + 1)]
-                ours, limit = (statistics.median(values) for values in zip(*rounds, strict=True))
-                print(
-                    f"engine   sqlite -> sqlite {mode:7} {ROWS / ours:>10,.0f} rows/s   "
-                    f"INSERT..SELECT {ROWS / limit:>10,.0f} rows/s   ratio {limit / ours:.2f}"
-                )
+                report(f"sqlite -> sqlite {mode}", ROWS, rounds)
         finally:
             host.send_signal(signal.SIGTERM)
             host.wait(20)
+
+
+def report(what: str, rows: int, rounds: list[tuple[float, float]]) -> None:
+    """Print the medians of (seconds of the engine, seconds of INSERT .. SELECT), and their ratio."""
+    ours, limit = (statistics.median(values) for values in zip(*rounds, strict=True))
+    print(
+        f"engine   {what:24} {rows / ours:>10,.0f} rows/s   "
+        f"INSERT..SELECT {rows / limit:>10,.0f} rows/s   ratio {limit / ours:.2f}"
+    )
 
 
 def _answers(engine: LocalEngine) -> bool:

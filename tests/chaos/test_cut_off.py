@@ -64,14 +64,11 @@ def test_a_worker_that_comes_back_late_changes_nothing(
     proxy = Proxy(server.port)
     stack = Stack(tmp_path, server=server)
     stack.environment |= {"OPS_LEASE_SECONDS": "5"}
-    direct = stack.environment["DATABASE_URL"]
     writer = Writer(tmp_path / "shop.db")
     try:
         with running_stack(stack, django_db_blocker, workers=()):
             stack.submit(SUBMISSION.format(directory=tmp_path))
-            stack.environment["DATABASE_URL"] = direct.replace(f":{server.port}/", f":{proxy.port}/")
-            stack.start("worker")
-            stack.environment["DATABASE_URL"] = direct
+            start_behind(proxy, stack)
             stack.operate("upsert", Operation.RUN)
             stack.await_written("upsert", 10)
             engine, first = stack.processes["engine"], stack.processes["worker"]
@@ -79,39 +76,39 @@ def test_a_worker_that_comes_back_late_changes_nothing(
             request = stack.ask("upsert", Operation.FORCED_PAUSE)
             wait_for(lambda: held_by("upsert"), "the first worker has it in hand")
             beat = WorkerHeartbeat.objects.get()
-            if how == "stopped":
-                os.kill(first.pid, signal.SIGSTOP)
-            else:
-                proxy.cut()
+            os.kill(first.pid, signal.SIGSTOP) if how == "stopped" else proxy.cut()
             os.kill(engine.pid, signal.SIGCONT)
             stack.start("worker-2")
             stack.await_status("upsert", Status.PAUSED, seconds=30)
             stack.operate("upsert", Operation.CONTINUE)
-            if how == "stopped":
-                os.kill(first.pid, signal.SIGCONT)
-            else:
-                proxy.heal()
-            wait_for(
-                lambda: WorkerHeartbeat.objects.filter(name=beat.name, beat_at__gt=beat.beat_at).exists(),
-                "the first worker is back",
-                seconds=40,
-            )
-            before = StatusChange.objects.count()
-            stack.await_written("upsert", 50)
-            request.refresh_from_db()
-            task = stack.task("upsert")
-            assert (request.outcome, task.status) == (Outcome.SUCCEEDED, Status.RUNNING)
-            assert task.run is not None
-            assert list(Attempt.objects.filter(run=task.run).order_by("epoch").values_list("epoch", flat=True)) == [
-                1,
-                2,
-            ]
-            assert StatusChange.objects.count() == before
-            assert len(task_processes(stack.data_dir)["upsert"]) == 1
-            truths.each_request_has_one_chain()
+            os.kill(first.pid, signal.SIGCONT) if how == "stopped" else proxy.heal()
+            back = WorkerHeartbeat.objects.filter(name=beat.name, beat_at__gt=beat.beat_at)
+            wait_for(back.exists, "the first worker is back", seconds=40)
+            nothing_more_happens(stack, request)
     finally:
         writer.end()
         proxy.close()
+
+
+def start_behind(proxy: Proxy, stack: Stack) -> None:
+    """Start a worker whose way to the database can be cut."""
+    direct = stack.environment["DATABASE_URL"]
+    stack.environment["DATABASE_URL"] = direct.replace(f":{proxy.target}/", f":{proxy.port}/")
+    stack.start("worker")
+    stack.environment["DATABASE_URL"] = direct
+
+
+def nothing_more_happens(stack: Stack, request: OperationRequest) -> None:
+    before = StatusChange.objects.count()
+    stack.await_written("upsert", 50)
+    request.refresh_from_db()
+    task = stack.task("upsert")
+    assert (request.outcome, task.status) == (Outcome.SUCCEEDED, Status.RUNNING)
+    assert task.run is not None
+    assert list(Attempt.objects.filter(run=task.run).order_by("epoch").values_list("epoch", flat=True)) == [1, 2]
+    assert StatusChange.objects.count() == before
+    assert len(task_processes(stack.data_dir)["upsert"]) == 1
+    truths.each_request_has_one_chain()
 
 
 @on("postgresql")
