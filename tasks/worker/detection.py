@@ -8,7 +8,7 @@ are. A task that runs needs none: its connector says at once what is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -103,8 +103,10 @@ def _say_missing(task: Task, fault: Fault, owner: str) -> None:
 # --- source and target objects ------------------------------------------------------------------------------
 
 
-def detect_missing_objects(engines: Engines, owner: str, most: int = MOST) -> None:
-    """Check the objects of the `most` tasks that were not checked for the longest time."""
+def detect_missing_objects(
+    engines: Engines, owner: str, most: int = MOST, ended: Callable[[], bool] = lambda: False
+) -> None:
+    """Check the objects of the `most` tasks that were not checked for the longest time, until `ended`."""
     now = timezone.now()
     old = now - timedelta(seconds=settings.OPS_DETECT_SECONDS)
     idle = Task.objects.submitted().exclude(status__in=OCCUPYING).select_related("run")
@@ -113,6 +115,8 @@ def detect_missing_objects(engines: Engines, owner: str, most: int = MOST) -> No
     longest = idle.order_by("checked_at", "pk")[:most]
     due = [task for task in longest if task.checked_at < old]
     for task in [*suspected.order_by("missing_since", "pk")[:most], *due][:most]:
+        if ended():  # a check may take its time, and a worker that is told to end has little
+            return
         # Of several workers one checks it.
         if Task.objects.filter(pk=task.pk, checked_at=task.checked_at).update(checked_at=timezone.now()) == 1:
             _check(task, engines, owner)

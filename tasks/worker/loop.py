@@ -192,7 +192,7 @@ class Worker:
             ("observe", settings.OPS_OBSERVE_SECONDS, self._observe),
             ("drift", settings.OPS_OBSERVE_SECONDS, self._find_strays),
             ("names", 5.0, lambda: detection.detect_missing_names(self.name)),
-            ("objects", 5.0, lambda: detection.detect_missing_objects(self.engines, self.name)),
+            ("objects", 5.0, self._detect_objects),
             ("groups", 5.0, lambda: sweeps.look_at_groups(self.engines)),
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
             ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
@@ -219,6 +219,9 @@ class Worker:
     def _observe(self) -> None:
         for task, observation in [*sweeps.observe(self.engines), *sweeps.observe_unknown(self.engines)]:
             self._step(task, observation)
+
+    def _detect_objects(self) -> None:
+        detection.detect_missing_objects(self.engines, self.name, ended=lambda: self.stopping)
 
     def _find_strays(self) -> None:
         for task in drift.find_strays(self.engines, self._strays):
