@@ -46,7 +46,8 @@ class PostgresServer:
         self.as_user: dict[str, Any] = {}
         self.directory = Path(tempfile.mkdtemp(prefix="ops-pg-", dir="/tmp"))
         if os.geteuid() == 0:
-            account = next(user for user in pwd.getpwall() if user.pw_name in USERS)
+            known = {user.pw_name: user for user in pwd.getpwall()}
+            account = next(known[name] for name in USERS if name in known)
             self.as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
             os.chown(self.directory, account.pw_uid, account.pw_gid)
         self.port = free_port()

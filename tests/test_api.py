@@ -10,9 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from tasks.api import auth
+from tasks.api import auth, resources
 from tasks.models import OperationRequest, StatusChange
 from tasks.statuses import Operation, Outcome, Status
 from tests.factories import make_snapshot, make_task, make_user
@@ -66,6 +67,20 @@ def test_the_same_key_gets_the_first_answer_again_and_does_nothing(robot: Caller
     assert StatusChange.objects.count() == 1
 
 
+def test_a_repeated_answer_says_so(robot: Caller) -> None:
+    make_task("a")
+
+    def marked(operation: str, key: str) -> tuple[int, str | None]:
+        headers = {**robot.headers, "Idempotency-Key": key}
+        address = f"/api/v1/tasks/a/operations/{operation}/"
+        response = robot.client.post(address, "{}", content_type="application/json", headers=headers)
+        return response.status_code, response.get("Idempotent-Replay")
+
+    assert [marked("run", "k") for _ in range(2)] == [(202, None), (202, "true")]
+    assert [marked("pause", "p") for _ in range(2)] == [(409, None), (409, "true")]
+    assert marked("pause", "k") == (422, None)
+
+
 def test_a_competing_request_hears_who_was_first(robot: Caller) -> None:
     make_task("a")
     robot.post("tasks/a/operations/run/")
@@ -103,6 +118,7 @@ def test_tasks_are_listed_in_pages_of_a_constant_number_of_queries(
         _, page = robot.get("tasks/?page=2")
     assert (page["page"], page["pages"], len(page["tasks"])) == (2, 2, 13)
     assert robot.get("tasks/?status=initialize&q=a1")[1]["count"] == 1
+    assert robot.get("tasks/?status=&q=&page=")[1]["count"] == 113
     assert robot.get("tasks/?status=odd")[0] == 400
 
 
@@ -116,7 +132,14 @@ def test_tasks_are_listed_in_pages_of_a_constant_number_of_queries(
         ("run", {"reason": 5}, 400, "reason"),
         ("run", {"start": "yesterday"}, 400, "start"),
         ("pause", {"start": "latest"}, 400, "start"),
+        *(("run", {"start": wrong}, 400, "start") for wrong in (None, False, 0, [], {}, ["latest"])),
+        ("run", {"reason": None}, 400, "reason"),
+        ("run", {"reason": "a\0b"}, 400, "reason"),
+        ("run", '{"reason": "\\ud800"}', 400, "reason"),
+        ("run", {"confirm": "yes"}, 400, "confirm"),
+        ("run", " " * 1_100_000 + "{}", 400, "body"),
         ("stop", {}, 400, "confirm"),
+        ("stop", {"confirm": False}, 400, "confirm"),
         ("detonate", {}, 404, None),
     ],
 )
@@ -133,8 +156,44 @@ def test_what_is_not_there_is_404_in_json(robot: Caller) -> None:
     assert robot.get("tasks/draft/")[0] == 404
     assert robot.get("requests/1/")[0] == 404
     assert robot.post("tasks/nobody/operations/run/")[0] == 404
+    assert robot.get("tasks/a%00b/")[0] == 404
+    assert robot.get("")[0] == robot.get("nothing/here/")[0] == robot.post("nothing/")[0] == 404
+    assert robot.client.get("/api/v1/matrix", headers=robot.headers)["Location"] == "/api/v1/matrix/"
     assert robot.client.delete("/api/v1/tasks/", headers=robot.headers).status_code == 405
     assert robot.post("tasks/draft/operations/run/", key="x" * 101)[0] == 404
+
+
+@pytest.mark.parametrize("key", ["x" * 101, "a\x01b"])
+def test_a_bad_key_is_named(robot: Caller, key: str) -> None:
+    make_task("a")
+    status, why = robot.post("tasks/a/operations/run/", key=key)
+    assert (status, why["field"]) == (400, "Idempotency-Key")
+    assert not OperationRequest.objects.exists()
+
+
+@pytest.mark.parametrize("wait", ["nan", "-1", "soon"])
+def test_a_wait_that_is_none_ends_at_once(robot: Caller, wait: str) -> None:
+    make_task("a")
+    _, made = robot.post("tasks/a/operations/run/")
+    status, why = robot.get(f"requests/{made['request']}/?wait={wait}")
+    assert (status, why["field"]) == (400, "wait")
+
+
+def test_a_wait_ends_when_the_request_is_settled(robot: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_task("a")
+    _, made = robot.post("tasks/a/operations/run/")
+    pauses: list[float] = []
+
+    def settle_meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            OperationRequest.objects.update(outcome=Outcome.SUCCEEDED, settled_at=timezone.now())
+
+    monkeypatch.setattr("tasks.api.resources.time.sleep", settle_meanwhile)
+    status, found = robot.get(f"requests/{made['request']}/?wait=30")
+    assert (status, found["outcome"], bool(found["settled_at"])) == (200, "succeeded", True)
+    assert len(pauses) == 3
+    assert pauses == sorted(pauses)
 
 
 def test_rights_are_the_users_own() -> None:
@@ -175,6 +234,16 @@ def test_a_session_needs_its_csrf_token(robot: Caller) -> None:
     assert accepted.status_code == 202
 
 
+def test_a_form_with_files_of_a_session_is_no_json(robot: Caller) -> None:
+    make_task("a")
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(robot.user)
+    browser.get("/tasks/")
+    form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+    refused = browser.post("/api/v1/tasks/a/operations/run/", form)
+    assert (refused.status_code, refused.json()["field"]) == (400, "body")
+
+
 def test_a_database_that_does_not_answer_is_503(robot: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     make_task("a")
 
@@ -201,3 +270,16 @@ def test_operations_of_the_api_are_those_of_the_matrix(robot: Caller) -> None:
     _, shown = robot.get("tasks/a/")
     assert set(shown["operations"]) == set(Operation.values)
     assert OperationRequest.objects.filter(outcome=Outcome.OPEN).count() == 0
+
+
+def test_scripts_that_wait_leave_threads_for_people(robot: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_task("a")
+    _, made = robot.post("tasks/a/operations/run/")
+    for _ in range(resources.MOST_WAITING):
+        assert resources._waiting.acquire(blocking=False)
+    try:
+        monkeypatch.setattr("tasks.api.resources.time.sleep", lambda _: pytest.fail("it waits"))
+        assert robot.get(f"requests/{made['request']}/?wait=30")[1]["outcome"] == "open"
+    finally:
+        for _ in range(resources.MOST_WAITING):
+            resources._waiting.release()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.core import signing
+from django.core.exceptions import SuspiciousOperation
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import CsrfViewMiddleware
@@ -69,6 +70,9 @@ def api(*methods: str) -> Callable[[View], View]:
                     response["WWW-Authenticate"] = "Bearer"
                 if error.http_status == 405:
                     response["Allow"] = ", ".join(methods)
+            except SuspiciousOperation as error:  # what the settings limit: a body that is too large
+                body = {"code": "bad_request", "message": str(error), "field": "body"}
+                response = JsonResponse(body, status=400)
             except DatabaseError:
                 message = "The console's database does not answer. Ask again, with the same Idempotency-Key."
                 response = JsonResponse({"code": "database_unavailable", "message": message}, status=503)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any, Final
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.urls import reverse
 
 from tasks.api.auth import ApiError, api
@@ -22,13 +23,16 @@ from tasks.tables import BoundedPaginator
 
 PER_PAGE: Final = 100
 LONGEST_WAIT: Final = 30.0  # seconds
+#: Requests of this process that may wait: the other threads are for people.
+MOST_WAITING: Final = 2
+_waiting = threading.BoundedSemaphore(MOST_WAITING)
 _BODY: Final = {"reason", "start", "confirm"}
 
 
 @api("GET")
 def tasks(request: HttpRequest) -> HttpResponse:
     """List tasks by name, 100 a page. Query: q, status (repeated), group, source, target, mode, owner, page."""
-    unknown = set(request.GET.getlist("status")) - set(Status.values)
+    unknown = set(request.GET.getlist("status")) - {"", *Status.values}
     if unknown:
         raise _bad(f"There is no status {sorted(unknown)[0]}; there are {', '.join(Status.values)}.", "status")
     rows = TaskFilter.read(request.GET).apply(Task.objects.submitted()).order_by("name", "pk")
@@ -52,7 +56,7 @@ def task(request: HttpRequest, name: str) -> HttpResponse:
 @api("POST")
 def operate(request: HttpRequest, name: str, operation: str) -> HttpResponse:
     """Ask for an operation. 202 with the request; 409 with the refusal. The same Idempotency-Key again: the first
-    answer again."""
+    answer again, marked `Idempotent-Replay: true` (not where two with the same key arrive at the same moment)."""
     if operation not in Operation.values:
         raise ApiError(404, "unknown_operation", f"There is no operation {operation}.")
     asked = Operation(operation)
@@ -61,6 +65,7 @@ def operate(request: HttpRequest, name: str, operation: str) -> HttpResponse:
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > 100 or not key.isprintable():
         raise _bad("Idempotency-Key has at most 100 printable characters.", "Idempotency-Key")
+    replayed = bool(key) and OperationRequest.objects.filter(task=found, key=key, operation=asked).exists()
     try:
         made = accept(
             task_id=found.pk,
@@ -73,16 +78,20 @@ def operate(request: HttpRequest, name: str, operation: str) -> HttpResponse:
         )
     except OperationRefused as refused:
         status = {"permission": 403, "key_reused": 422}.get(refused.refusal.code, 409)
-        return JsonResponse(refused.refusal.as_dict(), status=status)
-    response = JsonResponse(_as_dict(made), status=202)
-    response["Location"] = reverse("api:request", args=[made.pk])
+        response = JsonResponse(refused.refusal.as_dict(), status=status)
+    else:
+        response = JsonResponse(_as_dict(made), status=202)
+        response["Location"] = reverse("api:request", args=[made.pk])
+    if replayed:
+        response["Idempotent-Replay"] = "true"
     return response
 
 
 def _read(request: HttpRequest, operation: Operation) -> dict[str, Any]:
+    """Return the body, each of its values as `accept` takes it. Raises ApiError."""
     try:
         body = json.loads(request.body or b"{}")
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, RawPostDataException):  # the last: a form with files, read for its CSRF token
         raise _bad("The body is not JSON.", "body") from None
     if not isinstance(body, dict):
         raise _bad("The body has to be an object.", "body")
@@ -90,10 +99,12 @@ def _read(request: HttpRequest, operation: Operation) -> dict[str, Any]:
         if name not in _BODY:
             raise _bad(f"{name} is not known here; there are {', '.join(sorted(_BODY))}.", name)
     reason, start = body.get("reason", ""), body.get("start", "")
-    if not isinstance(reason, str) or len(reason) > 500 or "\0" in reason:
+    if not isinstance(reason, str) or len(reason) > 500 or not _can_be_stored(reason):
         raise _bad("reason is a text of at most 500 characters.", "reason")
-    if start and (operation is not Operation.RUN or start not in StartPosition.values):
+    if start != "" and (operation is not Operation.RUN or start not in StartPosition.values):
         raise _bad(f"start is {' or '.join(StartPosition.values)}, and of run alone.", "start")
+    if not isinstance(body.get("confirm", True), bool):
+        raise _bad("confirm is true or false.", "confirm")
     if operation is Operation.STOP and body.get("confirm") is not True:
         raise _bad('Stop discards snapshots and offsets: confirm it with "confirm": true.', "confirm")
     return body
@@ -105,8 +116,19 @@ def request_(request: HttpRequest, request_id: int) -> HttpResponse:
     try:
         wait = min(float(request.GET.get("wait") or 0), LONGEST_WAIT)
     except ValueError:
-        raise _bad("wait is a number of seconds.", "wait") from None
-    until, pause = time.monotonic() + wait, 0.05
+        wait = -1
+    if not wait >= 0:  # nan too: it would wait for ever
+        raise _bad("wait is a number of seconds.", "wait")
+    may_wait = wait > 0 and _waiting.acquire(blocking=False)
+    try:
+        return _follow(request_id, time.monotonic() + (wait if may_wait else 0))
+    finally:
+        if may_wait:
+            _waiting.release()
+
+
+def _follow(request_id: int, until: float) -> HttpResponse:
+    pause = 0.05
     while True:
         found = OperationRequest.objects.select_related("task").filter(pk=request_id).first()
         if found is None:
@@ -125,11 +147,22 @@ def matrix(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"statuses": {s.value: s.label for s in Status}, "matrix": cells})
 
 
+@api("GET", "POST")
+def nothing(request: HttpRequest) -> HttpResponse:
+    """Whatever else is asked for below /api/v1/: a script must not have to read an HTML page."""
+    raise ApiError(404, "unknown_address", f"There is nothing at {request.path}.")
+
+
 def _task(name: str) -> Task:
-    found = Task.objects.submitted().filter(name=name).first()
+    found = Task.objects.submitted().filter(name=name).first() if _can_be_stored(name) else None
     if found is None:
         raise ApiError(404, "unknown_task", f"There is no task {name}.")
     return found
+
+
+def _can_be_stored(text: str) -> bool:
+    """JSON and addresses can hold what no database takes as text: NUL, and half a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _bad(message: str, field: str) -> ApiError:

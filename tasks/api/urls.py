@@ -1,6 +1,6 @@
 """Addresses of the API, below /api/v1/."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 
 from tasks.api import resources
 
@@ -11,4 +11,5 @@ urlpatterns: list[URLPattern] = [
     path("tasks/<str:name>/operations/<str:operation>/", resources.operate, name="operate"),
     path("requests/<int:request_id>/", resources.request_, name="request"),
     path("matrix/", resources.matrix, name="matrix"),
+    re_path(r"^(?:.*/)?$", resources.nothing),  # those without a slash at the end are sent to the one with it
 ]
