@@ -36,6 +36,8 @@ def decide(s: Situation) -> Step:
 def _launching(s: Situation, cause: AttemptCause) -> Step:
     if s.missing is not None:
         return missing(s.missing)
+    if s.restart_at is not None and s.overdue:
+        return _too_late(s, f"it does not stay up: {s.known_cause.rstrip('.')}")
     if s.restart_at is not None:
         return Launch(AttemptCause.RESTART) if s.now >= s.restart_at else Wait()
     if not s.launched:

@@ -29,6 +29,7 @@ class Situation:
     asked_to_end: bool  # somebody here asked for the end of the newest attempt, whatever became of that
     attempt_seen: bool  # the engine was once seen to know the newest attempt
     restart_at: datetime | None
+    known_cause: str  # why it does not run as it should, as far as the console has noted it
     restarts_in_row: int
     restart_limit: int
     observation: Observation | None  # None: there is no attempt to ask for
@@ -70,6 +71,7 @@ def of(
         asked_to_end=asked_to_end,
         attempt_seen=attempt_seen,
         restart_at=task.restart_at,
+        known_cause=task.fault_cause,
         restarts_in_row=task.restarts_in_row,
         restart_limit=task.restart_limit,
         observation=observation,

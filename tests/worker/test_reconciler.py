@@ -280,6 +280,23 @@ def test_what_no_worker_took_in_hand_in_time_is_not_started_late(
     assert (task.fault_code, engine.calls) == ("column_missing", ["start 1/1"])
 
 
+def test_a_start_that_keeps_failing_does_not_outlast_its_deadline(
+    engine: FakeEngine, steps: Steps, running: Task
+) -> None:
+    ask(running, Operation.FORCED_PAUSE)
+    task = steps(running)
+    engine.on_start = EngineState.STARTING
+    request = ask(task, Operation.CONTINUE)
+    task = steps(task, 1)
+    engine.show(ref_of(task), EngineState.FAILED, fault=PASSING)
+    task = steps(task)
+    assert (task.status, task.restart_at is not None) == (Status.OPERATING, True)
+    OperationRequest.objects.filter(pk=request.pk).update(deadline_at=timezone.now())
+    task = steps(task)
+    assert (task.status, task.restart_at, outcome(request)) == (Status.FAILURE, None, (Outcome.FAILED, "timed_out"))
+    assert "does not stay up: The database is locked" in task.status_reason
+
+
 def test_an_older_look_recorded_later_does_not_turn_figures_back(engine: FakeEngine, running: Task) -> None:
     older = engine.observe([ref_of(running)])[ref_of(running)]
     engine.show(ref_of(running), EngineState.KILLED, counters=Counters(position=9, high_water=9))
