@@ -31,7 +31,8 @@ class Command(BaseCommand):
         old = {
             "status changes": StatusChange.objects.filter(at__lt=before).exclude(pk__in=latest),
             "requests": requests.exclude(pk=F("task__last_request")),
-            "ended runs": Run.objects.filter(ended_at__lt=before),
+            # One that its engine has not forgotten yet has to be on record until it has.
+            "ended runs": Run.objects.filter(ended_at__lt=before, discarded_at__isnull=False),
             "heartbeats": WorkerHeartbeat.objects.filter(beat_at__lt=before),
         }
         for what, rows in old.items():
