@@ -82,7 +82,13 @@ class PostgresServer:
                 start_new_session=True,
                 **self.as_user,
             )
-        wait_for(self.answers, f"PostgreSQL answers: {self.directory}/log", seconds=60)
+        try:
+            wait_for(self.answers, "PostgreSQL answers", seconds=60)
+        except AssertionError as error:
+            raise AssertionError(f"{error} Its log ends: {self.log()}") from None
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")[-2000:]
 
     def answers(self) -> bool:
         try:
@@ -108,33 +114,34 @@ class PostgresServer:
             return done.fetchall() if done.description else []
 
     def pids(self) -> list[int]:
-        """Return the postmaster and its present children."""
-        assert self.process is not None
-        found = [self.process.pid]
+        """Return the processes of the server, orphans of a killed one included: each works in the data directory."""
+        data = str(self.directory / "data")
+        found = []
         for entry in os.listdir("/proc"):
             if entry.isdigit():
-                try:
-                    parent = (Path("/proc") / entry / "stat").read_text().rpartition(") ")[2].split()[1]
-                except OSError:
-                    continue
-                if int(parent) == self.process.pid:
-                    found.append(int(entry))
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{entry}/cwd") == data:
+                        found.append(int(entry))
         return found
 
     def end(self, number: int = signal.SIGINT) -> None:
         """End the server: SIGINT is its quick and clean end, SIGKILL a crash of the machine's size."""
         if self.process is None:
             return
-        if number == signal.SIGKILL:
-            for pid in self.pids():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        else:
-            self.process.send_signal(number)
+        self.process.send_signal(number)
         self.process.wait(30)
-        self.process = None
         if number == signal.SIGKILL:
+            # One that was being forked just then is no longer anybody's child, and would hold the memory of the server.
+            wait_for(self._all_killed, "no process of the server is left")
             (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+        self.process = None
+
+    def _all_killed(self) -> bool:
+        alive = self.pids()
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not alive
 
     def close(self) -> None:
         self.end(signal.SIGKILL)
