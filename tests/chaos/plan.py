@@ -36,7 +36,7 @@ OPERATIONS: Final = {
     Operation.STOP: 1,
 }
 #: Seconds between two faults, and between two operations: at random up to these.
-FAULT_EVERY: Final = 0.8
+FAULT_EVERY: Final = 0.6
 OPERATION_EVERY: Final = 0.3
 
 

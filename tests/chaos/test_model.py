@@ -222,7 +222,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.django_db
 @pytest.mark.timeout(900)
 def test_no_way_leads_to_an_illegal_or_stuck_state() -> None:
-    examples, steps = (80, 60) if os.environ.get("CHAOS_LONG") else (40, 30)
+    examples, steps = (50, 60) if os.environ.get("CHAOS_LONG") else (40, 30)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Life,
         settings=settings(

@@ -41,6 +41,8 @@ def bring_all_to_running(stack: Stack) -> None:
             Status.INITIALIZE: Operation.RUN,
             Status.STOPPED: Operation.RUN,
         }.get(Status(task.status))
+        if way is Operation.CONTINUE and TASKS[name][2] == "upsert" and not task.snapshots.exists():
+            way = Operation.RUN  # its run never came as far as a snapshot
         if way is not None:
             stack.operate(name, way, seconds=60)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from tasks.engines.base import (
@@ -22,7 +25,11 @@ from tasks.engines.base import (
     SourceSpec,
     TargetSpec,
 )
+from tasks.engines.local.children import Child
 from tasks.engines.local.client import LocalEngine
+from tasks.engines.local.requests import Desk
+from tasks.engines.local.rundir import RunDir
+from tasks.engines.local.statefile import StateFile
 from tests.engines.conftest import HostProcess, Tables, await_state, await_written, look, newest, pid_of
 from tests.waiting import wait_for
 
@@ -293,3 +300,24 @@ def test_a_stopped_task_process_does_not_hold_up_the_host(host: HostProcess, tab
     assert look(host, ref).state in ALIVE
     host.engine.kill(ref)
     await_state(host, ref, EngineState.KILLED)
+
+
+@pytest.mark.parametrize("last", ["failed", "paused", "finished"])
+def test_an_attempt_on_its_way_out_is_not_shown_as_running(tmp_path: Path, last: str) -> None:
+    """Its last words are written, its process is still there: a start that failed must not look like one that ran."""
+    desk = Desk(tmp_path)
+    run_dir = RunDir(tmp_path, "5eed", 1)
+    run_dir.make()
+    run_dir.set_epoch(1)
+    StateFile(run_dir.state_path).write({"epoch": 1, "state": last})
+    ours, theirs = socket.socketpair()
+    desk.children.by_task["5eed"] = Child(os.getpid(), "5eed", 1, 1, ours)
+    answers: list[dict[str, Any]] = []
+    ref = AttemptRef("5eed", 1, 1)
+    desk.answer(orjson.dumps({"do": "observe", "refs": [asdict(ref)]}), answers.append)
+    assert answers[0]["ok"][0]["state"] == "starting"
+    del desk.children.by_task["5eed"]
+    desk.answer(orjson.dumps({"do": "observe", "refs": [asdict(ref)]}), answers.append)
+    assert answers[1]["ok"][0]["state"] == last
+    ours.close()
+    theirs.close()

@@ -241,8 +241,9 @@ class Desk:
         if self._live(ref) is not None:
             if own is None:
                 return EngineState.STARTING
-            # Its last words may be written while the process is still on its way out: it counts as alive until reaped.
-            return EngineState.RUNNING if own in _ENDED else EngineState(own)
+            # Its last words may be written while the process is still on its way out: it counts as alive until it is
+            # reaped, but not as running: it may never have been.
+            return EngineState.STARTING if own in _ENDED else EngineState(own)
         if own in _ENDED:
             return EngineState(str(own))
         return EngineState.KILLED if run_dir.killed_epoch >= ref.epoch else EngineState.LOST
