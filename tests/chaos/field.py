@@ -6,7 +6,6 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -134,7 +133,3 @@ class Field:
 
 def table_of(task: str) -> str:
     return task.replace("-", "_")
-
-
-def each(function: Callable[[str], Any]) -> dict[str, Any]:
-    return {name: function(name) for name in TASKS}
