@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
+
+from django.utils import timezone
 
 from tasks.models import OperationRequest, StatusChange, Task
 from tasks.statuses import Operation, Outcome, Status
@@ -86,7 +88,7 @@ def targets_are_right(field: Field) -> dict[str, dict[str, int]]:
             seconds=60,
         )
         source, target = field.source(name), field.target(name)
-        task = Task.objects.get(name=name)
+        task = seen_after(name, timezone.now())  # what the target holds has to be compared with a later look
         doubled = (target - source).total()
         if mode == "upsert":
             assert target == source, f"{name}: {doubled} rows too many"
@@ -100,6 +102,12 @@ def targets_are_right(field: Field) -> dict[str, dict[str, int]]:
             "restarts": task.restarts,
         }
     return found
+
+
+def seen_after(name: str, moment: datetime) -> Task:
+    """Return the task as the engine showed it after `moment`."""
+    wait_for(lambda: Task.objects.filter(name=name, observed_at__gt=moment).exists(), f"{name} is looked at again")
+    return Task.objects.get(name=name)
 
 
 def figures() -> dict[str, Any]:
