@@ -13,12 +13,10 @@ from tasks import wakeup
 from tasks.models import Task
 from tasks.operations import SYSTEM, accept
 from tasks.statuses import Channel, Operation
-from tests.chaos.conftest import SUBMISSION, server
+from tests.chaos.conftest import SUBMISSION
 from tests.postgres import PostgresServer
 from tests.stack import Stack
 from tests.waiting import wait_for
-
-__all__ = ["server"]
 
 pytestmark = pytest.mark.process
 

@@ -65,18 +65,6 @@ class Writer:
         self.thread.join()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of the tests' own."""
-    try:
-        server = PostgresServer()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    server.start()
-    yield server
-    server.close()
-
-
 BOTH = ["sqlite", "postgresql"]
 
 

@@ -75,17 +75,6 @@ class Database:
         return target
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    try:
-        server = PostgresServer()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    server.start()
-    yield server
-    server.close()
-
-
 @pytest.fixture
 def database(server: PostgresServer) -> Iterator[Database]:
     database = Database(server)
