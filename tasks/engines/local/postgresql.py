@@ -18,7 +18,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 #: Texts of values have to read the same in every session: offsets and rows are carried as texts. An idle transaction
 #: of ours belongs to a process that was stopped: its locks must not outlast it.
 _SESSION: Final = (
-    "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1 "
+    "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=3 "
     "-c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=15s "
     "-c synchronous_commit=on"
 )

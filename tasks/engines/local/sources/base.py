@@ -14,12 +14,17 @@ Row = tuple[Any, ...]
 @dataclass(frozen=True, slots=True)
 class Column:
     """`type` is one of integer, real, text, blob, boolean, json, any; `declared` is the source's own word for it, in
-    the language of `dialect`."""
+    the language of `dialect`, which is empty where the source has no types of its own (a file)."""
 
     name: str
     type: str = "any"
     declared: str = ""
     dialect: str = ""
+
+    @property
+    def is_parsed_json(self) -> bool:
+        """Whether values are what a JSON parser made of them; a database hands JSON out as its text."""
+        return not self.dialect and self.type in ("json", "any")
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ class PostgresSource:
         if offset is not None:
             self._after = _key_of(offset)
         elif start == "latest":
-            newest = self._newest()
+            newest = self._newest(None)
             self._after = newest.key if newest else None
         else:
             self._after = None
@@ -172,7 +172,7 @@ class PostgresSource:
         """Return the condition of what lies after one key, up to another, with its values. NULLs are never in it."""
         names = sql.SQL(", ").join(map(sql.Identifier, self._key))
         casts = sql.SQL(", ").join(sql.SQL("%s::") + sql.SQL(type_) for type_ in self._types)
-        parts: list[sql.Composable] = [sql.SQL("{} IS NOT NULL").format(sql.Identifier(self._key[0]))]
+        parts: list[sql.Composable] = [sql.SQL("{} IS NOT NULL").format(sql.Identifier(name)) for name in self._key]
         values: tuple[str, ...] = ()
         for key, sign in ((after, ">"), (upto, "<=")):
             if key is not None:
@@ -181,17 +181,20 @@ class PostgresSource:
         return sql.SQL(" AND ").join(parts), values
 
     def _look_ahead(self) -> bool:
-        """Move the horizon on as far as is settled; False when nothing lies between."""
-        newest = self._newest()
-        if newest is None:
-            return False
+        """Move the horizon on as far as is settled; False when nothing lies between.
+
+        Horizons only rise, so that a newest row which is deleted and comes back never moves the reader back.
+        """
         if not self.settle:
-            self._upto = newest.key
-            return self._upto != self._after
+            newest = self._newest(self._after)
+            if newest is not None:
+                self._upto = newest.key
+            return newest is not None
+        if len(self._waiting) < HORIZONS:
+            newest = self._newest(self._waiting[-1].key if self._waiting else self._after)
+            if newest is not None:
+                self._waiting.append(newest)
         now = time.monotonic()
-        is_new = not self._waiting or self._waiting[-1].key != newest.key
-        if is_new and len(self._waiting) < HORIZONS:
-            self._waiting.append(newest)
         oldest_running: int | None = None
         moved = False
         while self._waiting and now - self._waiting[0].seen_at >= self.settle:
@@ -200,17 +203,16 @@ class PostgresSource:
                 oldest_running = int(self._execute(_OLDEST_RUNNING, ())[0][0])
             if oldest_running < horizon.next_transaction and now - horizon.seen_at < self.settle_limit:
                 break
-            self._waiting.popleft()
-            moved = moved or horizon.key != self._after
-            self._upto = horizon.key
+            self._upto = self._waiting.popleft().key
+            moved = True
         return moved
 
-    def _newest(self) -> Horizon | None:
-        """Return the largest key there is, where it is not the one read last."""
+    def _newest(self, after: tuple[str, ...] | None) -> Horizon | None:
+        """Return the largest key there is, or None where none is larger than `after`."""
         self._prepare()
         columns = [sql.Identifier(name) + sql.SQL("::text") for name in self._key]
         falling = [sql.Identifier("t", name) + sql.SQL(" DESC") for name in self._key]
-        where, values = self._between(self._after, None)
+        where, values = self._between(after, None)
         statement = sql.SQL(
             "SELECT pg_snapshot_xmax(pg_current_snapshot())::text, {} FROM {} t WHERE {} ORDER BY {} LIMIT 1"
         ).format(sql.SQL(", ").join(columns), pg.table_name(self.spec.object), where, sql.SQL(", ").join(falling))

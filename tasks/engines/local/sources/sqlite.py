@@ -63,7 +63,9 @@ class SqliteSource:
             info = table_columns(db, table)
             if not info:
                 raise ConnectorError(self._no_table(db))
-            self._columns = tuple(Column(name, column_type(declared), declared) for name, declared, _, _ in info)
+            self._columns = tuple(
+                Column(name, column_type(declared), declared, "sqlite") for name, declared, _, _ in info
+            )
             self._choose_cursor(db, info)
             db.execute(f"SELECT 1 FROM {quote(table)} LIMIT 1").fetchone()
         except sqlite3.Error as error:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 import psycopg
 from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
 
 from tasks.engines.base import JSON, Fault, TargetSpec
 from tasks.engines.local import postgresql as pg
 from tasks.engines.local.faults import ConnectorError, fenced, permanent
 from tasks.engines.local.sources.base import Column, Row
 from tasks.engines.local.targets.base import Ledger, Written
-from tasks.engines.local.targets.sqlite import LEDGER, plain_rows
+from tasks.engines.local.targets.sqlite import LEDGER
 
 T = TypeVar("T")
 
@@ -23,6 +25,13 @@ STAGE: Final = sql.Identifier("pg_temp", "_ops_stage")
 #: SQLSTATE classes that speak of a row: bad data, a broken constraint, a trigger's refusal, two rows of one key.
 _ROW_STATES: Final = ("22", "23", "P0001", "21000")
 _CREATE_TRIES: Final = 3
+
+
+class NestedDumper(Dumper):
+    """Objects and lists of a file's rows are JSON text here; psycopg itself would make an array of a list."""
+
+    def dump(self, obj: Any) -> Buffer:
+        return orjson.dumps(obj)
 
 
 class PostgresTarget:
@@ -35,6 +44,7 @@ class PostgresTarget:
         self._ledger = sql.Identifier(schema, LEDGER)
         self._db: pg.Connection | None = None
         self._columns: tuple[Column, ...] = ()
+        self._json_at: frozenset[int] = frozenset()  # places of values that are no JSON text yet, but have to be
         self._run = self._epoch = 0
         self._staged = False  # the staging table may hold rows
         self._in_doubt: tuple[int, JSON, Written] | None = None  # a COMMIT whose answer never came
@@ -117,6 +127,12 @@ class PostgresTarget:
 
     def _claim(self, db: pg.Connection) -> Ledger | None:
         self._make_tables(db)
+        types = dict(pg.describe_table(db, self.spec.object) or ())
+        self._json_at = frozenset(
+            place
+            for place, column in enumerate(self._columns)
+            if column.is_parsed_json and pg.column_type(types.get(column.name, "")) == "json"
+        )
         if self.spec.mode == "upsert":
             self._make_stage(db)
         with db.transaction():
@@ -180,6 +196,8 @@ class PostgresTarget:
                 return written
         db.execute("BEGIN")
         self._staged = False
+        if self._json_at:
+            rows = [self._with_json(row) for row in rows]
         bad = self._put(db, rows)
         # The epoch is compared in the transaction of the rows themselves: a writer that was stopped for a while and
         # superseded meanwhile is refused here, whatever it believes.
@@ -196,6 +214,12 @@ class PostgresTarget:
         db.execute("COMMIT")
         self._in_doubt = None
         return written
+
+    def _with_json(self, row: Row) -> Row:
+        return tuple(
+            orjson.dumps(value).decode() if place in self._json_at and value is not None else value
+            for place, value in enumerate(row)
+        )
 
     def _is_committed(self, db: pg.Connection, position: int) -> bool:
         """Whether the transaction whose COMMIT was not answered has reached the target. The row is locked for the
@@ -218,9 +242,6 @@ class PostgresTarget:
                 raise
             db.execute("ROLLBACK TO part")
             db.execute("RELEASE part")
-            plain = plain_rows(rows)
-            if plain is not None:
-                return self._put(db, plain, first)
             if len(rows) == 1:
                 return [(first, _said(error))]
             half = len(rows) // 2
@@ -261,6 +282,8 @@ class PostgresTarget:
             return self._db
         self.close()
         db = self._db = pg.open_database(self.spec.connection)
+        for nested in (dict, list):
+            db.adapters.register_dumper(nested, NestedDumper)
         if self.spec.mode == "upsert" and pg.describe_table(db, self.spec.object) is not None:
             self._make_stage(db)
         return db
