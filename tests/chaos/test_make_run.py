@@ -30,7 +30,15 @@ def test_it_gets_ready_heals_itself_and_ends_whole(tmp_path: Path, number: signa
     }
     environment = {**clean, "OPS_DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())}
     with open(log, "wb") as out:
-        make = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        make = subprocess.Popen(
+            ["make", "run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            # A test run that was started in the background of a script has SIGINT ignored, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def said(words: str) -> bool:
         return words in log.read_text(errors="replace")
@@ -46,6 +54,7 @@ def test_it_gets_ready_heals_itself_and_ends_whole(tmp_path: Path, number: signa
     finally:
         if make.poll() is None:
             make.kill()
+            make.wait()
     wait_for(lambda: said("all tasks are drained"), f"it says so: {log.read_text(errors='replace')[-1500:]}")
     assert not _alive(tmp_path / "data")
 
