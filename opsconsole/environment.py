@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from itertools import pairwise
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -40,6 +41,39 @@ def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 def names(name: str, default: str) -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds(name: str, value: str) -> int:
+    """Return the seconds that `value` says: 90s, 10m, 1h, 30d."""
+    number, unit = value[:-1], value[-1:]
+    if not number.isdecimal() or unit not in _SECONDS or int(number) < 1:
+        raise ImproperlyConfigured(f"{name}: {value!r} is no length of time; write it as 90s, 10m, 1h or 30d.")
+    return int(number) * _SECONDS[unit]
+
+
+def retention(name: str, default: str) -> tuple[tuple[int, int], ...]:
+    """Return (seconds of a stretch, seconds it is kept) pairs from `10s:1h,1m:1d`, finest first.
+
+    Each stretch must be a whole number of the one before it and be kept longer; the finest is kept for two of the next.
+    """
+    found: list[tuple[int, int]] = []
+    for part in names(name, default):
+        stretch, colon, kept = part.partition(":")
+        if not colon:
+            raise ImproperlyConfigured(f"{name}: {part!r} must be a stretch and how long it is kept, as in 10s:1h.")
+        found.append((seconds(name, stretch), seconds(name, kept)))
+    for (fine, kept), (coarse, kept_longer) in pairwise(found):
+        if coarse <= fine or coarse % fine or kept_longer <= kept or kept < 2 * coarse:
+            raise ImproperlyConfigured(
+                f"{name}: each stretch must be a multiple of the one before it and be kept longer, and the one before "
+                f"it be kept for two of it; {fine} s for {kept} s and {coarse} s for {kept_longer} s are not."
+            )
+    if not 1 <= len(found) <= 5 or found[0][0] > 3600 or found[-1][0] > 30_000:
+        raise ImproperlyConfigured(f"{name} must name one to five stretches, the finest an hour at most.")
+    return tuple(found)
 
 
 def directory(name: str, default: Path) -> Path:

@@ -37,6 +37,8 @@ OPS_OBSERVE_SECONDS = env.integer("OPS_OBSERVE_SECONDS", 1, low=1, high=60)
 OPS_DETECT_SECONDS = env.integer("OPS_DETECT_SECONDS", 60, low=1, high=86_400)
 #: Seconds of steady running after which earlier automatic restarts no longer count against the limit.
 OPS_RESTART_WINDOW = env.integer("OPS_RESTART_WINDOW", 600, low=1, high=86_400)
+#: What is kept of each task's metrics: stretches of so many seconds, for so many seconds.
+OPS_METRICS_KEEP = env.retention("OPS_METRICS_KEEP", "10s:1h,1m:1d,10m:30d")
 
 # --- Safety ------------------------------------------------------------------------------------------------
 DEBUG = False

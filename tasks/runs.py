@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.utils import timezone
 
+from tasks import metrics
 from tasks.models import Attempt, Lease, OperationRequest, Run, Snapshot, Task
 from tasks.models.run import AttemptCause
 from tasks.models.task import TaskQuerySet
@@ -26,10 +27,17 @@ FRESH: Final[dict[str, Any]] = {
     "high_water": 0,
     "bytes_read": 0,
     "bytes_written": 0,
+    "bytes_dirty": 0,
     "offset_text": "",
     "lag_seconds": None,
     "lag_rows": None,
     "last_write_at": None,
+    "delivery_ms": None,
+    "event_lag_ms": None,
+    "phase": None,
+    "snapshot_at": None,
+    "snapshot_ms": None,
+    "snapshot_bytes": None,
 }
 
 NO_FAULT: Final[dict[str, str]] = {"fault_code": "", "fault_cause": "", "fault_advice": "", "fault_subject": ""}
@@ -98,11 +106,12 @@ def end_attempt(run: Run, ended_as: str, reason: str) -> None:
 
 
 def end_run(run: Run, reason: str) -> None:
-    """Close `run` and discard its snapshots and dirty rows; the row itself stays, for the history.
+    """Close `run` and discard its snapshots, dirty rows and metrics; the row itself stays, for the history.
 
     Its engine forgets it afterwards, as often as it takes: see `worker.discarding`.
     """
     end_attempt(run, "ended", reason)
     run.snapshots.all().delete()
     run.dirty_rows.all().delete()
+    metrics.discard(run)
     Run.objects.filter(pk=run.pk, ended_at__isnull=True).update(ended_at=timezone.now(), end_reason=reason)

@@ -157,6 +157,19 @@ class Counters:
     high_water: int = 0  # the furthest position ever committed: high_water - snapshot.position will be replayed
     bytes_read: int = 0
     bytes_written: int = 0
+    bytes_dirty: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Where a run is: reading what was in its source when it began (full), or what came since (incremental)."""
+
+    name: str  # "full" or "incremental"
+    done: int  # of the full phase, replays not counted
+    total: int | None  # what the full phase has in all, where the source can count it; an estimate above 2 million rows
+    unit: str  # "rows" or "bytes"
+    began_at: float
+    ended_at: float | None = None  # when the full phase ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +195,10 @@ class Observation:
     lag_seconds: float | None = None  # how long it has been behind; 0.0 when caught up
     lag_rows: int | None = None  # rows waiting in the source, where it can count them
     last_write_at: float | None = None
+    delivery_ms: float | None = None  # from read to committed: the slowest batch of the last 10 to 20 s
+    event_lag_ms: float | None = None  # the same from the event time of a batch's last row, where a column tells it
+    phase: Phase | None = None
+    log_n: int = 0  # the newest line of the run's log
     snapshots: tuple[SnapshotInfo, ...] = ()  # of the run, newest first, at most keep_snapshots
     dirty: tuple[DirtyRow, ...] = ()  # the latest few
     fault: Fault | None = None  # why it FAILED, or what a running attempt is retrying

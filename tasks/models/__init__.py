@@ -3,6 +3,7 @@
 from tasks.models.connection import Connection, ConnectionKind
 from tasks.models.dirty_row import DirtyRow
 from tasks.models.history import StatusChange
+from tasks.models.metric import GroupSample, Sample
 from tasks.models.operation import OperationRequest
 from tasks.models.resource_group import EngineKind, ResourceGroup
 from tasks.models.run import Attempt, Run
@@ -16,10 +17,12 @@ __all__ = [
     "ConnectionKind",
     "DirtyRow",
     "EngineKind",
+    "GroupSample",
     "Lease",
     "OperationRequest",
     "ResourceGroup",
     "Run",
+    "Sample",
     "Snapshot",
     "SnapshotKind",
     "StartPosition",

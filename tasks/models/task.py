@@ -137,10 +137,17 @@ class Task(models.Model):
     high_water = models.BigIntegerField(default=0, editable=False)
     bytes_read = models.BigIntegerField(default=0, editable=False)
     bytes_written = models.BigIntegerField(default=0, editable=False)
+    bytes_dirty = models.BigIntegerField(default=0, db_default=0, editable=False)
     offset_text = models.TextField(blank=True, editable=False)
     lag_seconds = models.FloatField(null=True, editable=False)
     lag_rows = models.BigIntegerField(null=True, editable=False)
     last_write_at = models.DateTimeField(null=True, editable=False)
+    delivery_ms = models.FloatField(null=True, editable=False)  # the slowest lately, from read to committed
+    event_lag_ms = models.FloatField(null=True, editable=False)  # the same from the event itself
+    phase = models.JSONField(null=True, editable=False)  # name, done, total, unit, began_at, ended_at (epoch seconds)
+    snapshot_at = models.DateTimeField(null=True, editable=False)  # the newest snapshot of the run
+    snapshot_ms = models.FloatField(null=True, editable=False)
+    snapshot_bytes = models.BigIntegerField(null=True, editable=False)
 
     objects = TaskQuerySet.as_manager()
 

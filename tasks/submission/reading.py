@@ -148,6 +148,8 @@ def _source_options(section: Section, kind: str, object_name: str) -> dict[str, 
             options = {"format": format_}
         if columns := section.texts("columns"):
             options["columns"] = columns
+    if event_time := section.text("event_time", ""):
+        options["event_time"] = event_time
     return options
 
 

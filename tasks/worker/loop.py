@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from tasks import wakeup
+from tasks import metrics, wakeup
 from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
 from tasks.worker import claims, detection, discarding, drift, sweeps
@@ -51,6 +51,7 @@ class Worker:
         self._timers: dict[str, float] = {}
         self._sweeping: dict[str, Future[None]] = {}
         self._strays: set[AttemptRef] = set()
+        self._sampled = 0  # the stretch of metrics that was taken last
         self._pool: ThreadPoolExecutor | None = None
         self._sweepers: ThreadPoolExecutor | None = None
 
@@ -196,6 +197,7 @@ class Worker:
             ("groups", 5.0, lambda: sweeps.look_at_groups(self.engines)),
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
             ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
+            ("metrics", 1.0, self._sample),
             ("workers", 60.0, sweeps.forget_dead_workers),
         )
 
@@ -219,6 +221,15 @@ class Worker:
     def _observe(self) -> None:
         for task, observation in [*sweeps.observe(self.engines), *sweeps.observe_unknown(self.engines)]:
             self._step(task, observation)
+
+    def _sample(self) -> None:
+        """Each worker tries each stretch: whoever is first has taken it, and none is missed while one lives."""
+        now = time.time()
+        if (at := metrics.last_closed(now)) > self._sampled:
+            metrics.take(at, now)
+            metrics.roll_up(now)
+            metrics.prune(now)
+            self._sampled = at
 
     def _detect_objects(self) -> None:
         detection.detect_missing_objects(self.engines, self.name, ended=lambda: self.stopping)

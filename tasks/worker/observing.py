@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ _COUNTERS = (
     "high_water",
     "bytes_read",
     "bytes_written",
+    "bytes_dirty",
 )
 
 #: (task, run) -> newest snapshot that this process has recorded: most looks then need no query for snapshots.
@@ -80,9 +82,13 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     if observation.state is EngineState.ABSENT:
         return values
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
-    values["offset_text"] = observation.offset_text
-    values["lag_seconds"] = observation.lag_seconds
-    values["lag_rows"] = observation.lag_rows
+    for name in ("offset_text", "lag_seconds", "lag_rows", "delivery_ms", "event_lag_ms"):
+        values[name] = getattr(observation, name)
+    values["phase"] = asdict(observation.phase) if observation.phase else None
+    if observation.snapshots:
+        newest = observation.snapshots[0]
+        values |= {"snapshot_at": snapshots.moment(newest.taken_at), "snapshot_ms": newest.duration_ms}
+        values["snapshot_bytes"] = newest.size_bytes
     if observation.last_write_at:
         values["last_write_at"] = snapshots.moment(observation.last_write_at)
     if observation.state is EngineState.RUNNING and task.restart_at is None and task.status == Status.RUNNING:

@@ -321,3 +321,21 @@ def test_an_attempt_on_its_way_out_is_not_shown_as_running(tmp_path: Path, last:
     assert answers[1]["ok"][0]["state"] == last
     ours.close()
     theirs.close()
+
+
+def test_it_shows_the_full_phase_and_how_long_rows_take(host: HostProcess, tables: Tables) -> None:
+    tables.add(1000)
+    spec = tables.spec(batch_rows=100)
+    ref = host.engine.start(spec, 1, None)
+    seen = await_written(host, ref, 1000)
+    seen = wait_for(lambda: (now := look(host, ref)).phase and now.phase.name == "incremental" and now)
+    assert (seen.phase.done, seen.phase.total, seen.phase.unit) == (1000, 1000, "rows")
+    assert seen.phase.ended_at >= seen.phase.began_at
+    assert seen.delivery_ms > 0
+    assert seen.event_lag_ms is None  # no column was named that tells it
+    assert seen.log_n >= 1
+    host.engine.kill(ref)
+    await_state(host, ref, EngineState.KILLED)
+    host.engine.start(spec, 2, newest(seen))
+    again = await_state(host, replace(ref, epoch=2), EngineState.RUNNING)
+    assert again.phase == seen.phase  # a replay does not bring it back

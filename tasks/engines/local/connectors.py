@@ -56,6 +56,7 @@ def check(spec: TaskSpec) -> tuple[Fault, ...]:
         faults += source.check()
         columns = source.columns() if not faults else None
         source.close()
+        faults += _event_time(spec, [column.name for column in columns] if columns else None)
         faults += target.check(columns)
         target.close()
     except ConnectorError as error:
@@ -64,6 +65,14 @@ def check(spec: TaskSpec) -> tuple[Fault, ...]:
         cause = "A file target can't be written exactly once: its rows and its ledger are not one transaction."
         faults.append(permanent("exactly_once_refused", cause, "Switch exactly_once off.", spec.target.object))
     return tuple(sorted(faults, key=lambda fault: fault.error_class is not ErrorClass.MISSING))
+
+
+def _event_time(spec: TaskSpec, names: list[str] | None) -> list[Fault]:
+    name = spec.source.options.get("event_time")
+    if not name or names is None or name in names:
+        return []
+    cause = f"{spec.source.object} has no column {name} for event_time; it has {', '.join(names)}."
+    return [permanent("column_missing", cause, "Correct event_time.", spec.source.object)]
 
 
 def _same_object(spec: TaskSpec) -> list[Fault]:

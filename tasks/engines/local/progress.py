@@ -6,7 +6,9 @@ import time
 from dataclasses import asdict, replace
 
 from tasks.engines.base import Counters, EngineState, Fault
+from tasks.engines.local.phase import Phases
 from tasks.engines.local.statefile import State
+from tasks.engines.local.timing import Slowest
 
 
 class Progress:
@@ -21,6 +23,8 @@ class Progress:
         self.lag_rows: int | None = None
         self.lag_at = 0.0
         self.caught_up_at = time.time()
+        self.phases = Phases(before.get("phase"))
+        self.delivery, self.event_lag = Slowest(), Slowest()  # seconds
         self.fault: Fault | None = None  # being retried
         self.pause_token = ""
         self.pause_error = ""
@@ -50,11 +54,13 @@ class Progress:
             high_water=max(before.high_water, position),
         )
 
-    def add(self, count: int, written: int, bytes_read: int, bytes_written: int, bad: list[int]) -> list[bool]:
-        """Count a committed batch of `count` rows; return which of the `bad` places were not counted before."""
+    def add(
+        self, count: int, written: int, bytes_read: int, bytes_written: int, bad: list[tuple[int, int]]
+    ) -> list[bool]:
+        """Count a committed batch of `count` rows; return which of the `bad` ones (place, bytes) are counted anew."""
         before = self.counters
         position = before.position + count
-        fresh = [before.position + index + 1 > before.high_water for index in bad]
+        fresh = [before.position + index + 1 > before.high_water for index, _ in bad]
         self.counters = Counters(
             rows_read=before.rows_read + count,
             rows_written=before.rows_written + written,
@@ -64,6 +70,7 @@ class Progress:
             high_water=max(before.high_water, position),
             bytes_read=before.bytes_read + bytes_read,
             bytes_written=before.bytes_written + (bytes_written or bytes_read),
+            bytes_dirty=before.bytes_dirty + sum(size for (_, size), new in zip(bad, fresh, strict=True) if new),
         )
         if written:
             self.last_write_at = time.time()
@@ -81,8 +88,15 @@ class Progress:
             "lag_seconds": self.lag_seconds,
             "lag_rows": self.lag_rows,
             "last_write_at": self.last_write_at,
+            "delivery_ms": _milliseconds(self.delivery.value()),
+            "event_lag_ms": _milliseconds(self.event_lag.value()),
+            "phase": asdict(self.phases.shown) if self.phases.shown else None,
             "fault": asdict(shown_fault) if shown_fault else None,
             "pause_token": self.pause_token,
             "pause_error": self.pause_error[:1000],
             "log_n": self.log_n,
         }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)

@@ -32,8 +32,10 @@ from tasks.engines.local.faults import ConnectorError, from_os_error, permanent,
 from tasks.engines.local.progress import Progress
 from tasks.engines.local.rundir import RunDir
 from tasks.engines.local.sources.base import Batch, Column, Source
+from tasks.engines.local.sources.sqlite import sampled_bytes
 from tasks.engines.local.statefile import StateFile, read
 from tasks.engines.local.targets.base import Target
+from tasks.engines.local.timing import seconds_of
 
 #: Waits between the tries of one batch whose error may pass, in seconds; past them the attempt fails (transient).
 RETRY_WAITS: Final = (0.1, 0.3, 1.0)
@@ -119,6 +121,7 @@ class Runner:
         self._snapshot_at = time.monotonic()
         self._snapshot_offset: JSON | None = None
         self._columns: tuple[Column, ...] = ()
+        self._event_place: int | None = None  # of the column that tells when a row's event was
         self.show(EngineState.STARTING)
 
     # --- from start to end ------------------------------------------------------------------------------
@@ -138,15 +141,17 @@ class Runner:
         else:
             # A forced pause in the first seconds has to have something to continue from, too.
             self._take_snapshot("periodic")
+            self.progress.phases.begin(self.spec.start, self._waiting())
         self._wait_for_columns()
         self._open_target(snapshot)
         self.show(EngineState.RUNNING)
         idle = 0.0
         while True:
             self._obey(idle)
+            began = time.monotonic()
             batch = self._retrying(lambda: self.source.read(self.spec.batch_rows))
             if batch.count or batch.offset != self.offset:
-                self._move(batch)
+                self._move(batch, began)
             idle = 0.0 if not batch.caught_up and batch.count else min(LONGEST_IDLE, max(SHORTEST_IDLE, idle * 2))
             if batch.count:
                 idle = min(idle, SHORTEST_IDLE)
@@ -161,6 +166,15 @@ class Runner:
             self._obey(LONGEST_IDLE)
             columns = self.source.columns()
         self._columns = columns
+        names = [column.name for column in columns]
+        event_time = self.spec.source.options.get("event_time")
+        self._event_place = names.index(event_time) if event_time in names else None
+
+    def _waiting(self) -> tuple[int, str] | None:
+        try:
+            return self.source.waiting()
+        except ConnectorError:
+            return None  # counting takes too long: the phase is shown without a total
 
     def _open_target(self, snapshot: SnapshotInfo | None) -> None:
         ledger = self._retrying(lambda: self.target.open(self._columns, self.spec.run, self.epoch))
@@ -172,16 +186,31 @@ class Runner:
             self.progress.begin_at(ledger.position)
             self.log("INFO", f"Continues from the target's ledger: {self.source.describe(self.offset)}.")
 
-    def _move(self, batch: Batch) -> None:
+    def _move(self, batch: Batch, began: float) -> None:
         """Write one batch, and only then take its offset for read."""
         position = self.progress.position + batch.count
         written = self._retrying(lambda: self.target.write(batch.rows, batch.offset, position))
         bad = [(bad.index, bad.reason, bad.text) for bad in batch.bad]
         bad += [(index, reason, repr(batch.rows[index])) for index, reason in written.bad]
-        fresh = self.progress.add(batch.count, written.rows, batch.bytes, written.bytes, [index for index, _, _ in bad])
+        sizes = [(bad.index, bad.bytes) for bad in batch.bad]
+        sizes += [(index, sampled_bytes([batch.rows[index]])) for index, _ in written.bad]
+        self._note_times(batch, began)
+        fresh = self.progress.add(batch.count, written.rows, batch.bytes, written.bytes, sizes)
         self.offset = batch.offset
         self.show(EngineState.RUNNING)
         self._keep_dirty([row for row, is_fresh in zip(bad, fresh, strict=True) if is_fresh])
+
+    def _note_times(self, batch: Batch, began: float) -> None:
+        progress = self.progress
+        if position_is_new := progress.position + batch.count > progress.counters.high_water:
+            progress.phases.moved(batch.count, batch.bytes, caught_up=batch.caught_up)
+        if not batch.rows:
+            return
+        progress.delivery.note(time.monotonic() - began)
+        if self._event_place is not None and position_is_new:
+            at = seconds_of(batch.rows[-1][self._event_place])
+            if at is not None:
+                progress.event_lag.note(max(0.0, time.time() - at))
 
     def _keep_dirty(self, bad: list[tuple[int, str, str]]) -> None:
         counters = self.progress.counters
@@ -306,6 +335,7 @@ class Runner:
         behind = 0.0 if batch.caught_up else now - progress.caught_up_at
         if batch.caught_up:
             progress.caught_up_at = now
+            progress.phases.moved(0, 0, caught_up=True)
         changed = (behind == 0.0) != (progress.lag_seconds == 0.0)
         progress.lag_seconds = behind
         if changed or now - progress.lag_at > LAG_EVERY:

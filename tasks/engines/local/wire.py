@@ -15,6 +15,7 @@ from tasks.engines.base import (
     Fault,
     LogLine,
     Observation,
+    Phase,
     SnapshotInfo,
     SourceSpec,
     TargetSpec,
@@ -46,6 +47,14 @@ def snapshot(data: JSON | None) -> SnapshotInfo | None:
     return SnapshotInfo(**data) if data else None
 
 
+def counters(data: JSON) -> Counters:
+    return Counters(**{name: value for name, value in data.items() if name in Counters.__dataclass_fields__})
+
+
+def phase(data: JSON | None) -> Phase | None:
+    return Phase(**data) if data else None
+
+
 def ref(data: JSON) -> AttemptRef:
     return AttemptRef(**data)
 
@@ -63,13 +72,15 @@ def log_lines(data: list[JSON]) -> tuple[LogLine, ...]:
 
 
 def observation(data: JSON) -> Observation:
+    # An engine of a later version may show more than is known here, one of an earlier version less.
     values: dict[str, Any] = {
-        **data,
+        **{name: value for name, value in data.items() if name in Observation.__dataclass_fields__},
         "ref": ref(data["ref"]),
         "state": EngineState(data["state"]),
-        "counters": Counters(**data["counters"]),
+        "counters": counters(data["counters"]),
         "snapshots": tuple(SnapshotInfo(**item) for item in data["snapshots"]),
         "dirty": tuple(DirtyRow(**item) for item in data["dirty"]),
         "fault": fault(data["fault"]),
+        "phase": phase(data.get("phase")),
     }
     return Observation(**values)

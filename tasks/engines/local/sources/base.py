@@ -33,7 +33,8 @@ class BadRow:
 
     index: int
     reason: str
-    text: str
+    text: str  # shortened
+    bytes: int = 0  # of the row as it was
 
 
 @dataclass(slots=True)
@@ -68,6 +69,12 @@ class Source(Protocol):
 
     def lag_rows(self) -> int | None:
         """Return how many rows wait to be read (at most 100,001 are counted), or None where that can't be told."""
+
+    def waiting(self) -> tuple[int, str] | None:
+        """Return how much waits to be read and its unit, rows or bytes; None where that can't be told.
+
+        Asked once a run. Up to 2 million rows are counted; above that it may be an estimate.
+        """
 
     def describe(self, offset: JSON) -> str:
         """Return `offset` in words."""

@@ -220,6 +220,12 @@ class FileSource:
             return None
         return 0 if os.fstat(file.fileno()).st_size <= self._offset["byte"] else None
 
+    def waiting(self) -> tuple[int, str] | None:
+        file = self._file
+        if file is None:
+            return None
+        return max(0, os.fstat(file.fileno()).st_size - int(self._offset["byte"])), "bytes"
+
     def describe(self, offset: JSON) -> str:
         return f"byte {offset.get('byte', 0)} of {self.spec.object}"
 

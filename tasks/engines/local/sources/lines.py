@@ -130,4 +130,4 @@ def _parse_csv(records: Sequence[bytes], names: tuple[str, ...]) -> tuple[list[R
 
 
 def _bad(index: int, reason: str, record: bytes) -> BadRow:
-    return BadRow(index, reason, record.decode(errors="replace").rstrip("\r\n")[:SHOWN])
+    return BadRow(index, reason, record.decode(errors="replace").rstrip("\r\n")[:SHOWN], len(record))

@@ -29,7 +29,7 @@ from tasks.engines.base import JSON, Fault, SourceSpec
 from tasks.engines.local import postgresql as pg
 from tasks.engines.local.faults import ConnectorError, permanent
 from tasks.engines.local.sources.base import Batch, Column, Row
-from tasks.engines.local.sources.sqlite import COUNTED, sampled_bytes
+from tasks.engines.local.sources.sqlite import COUNTED, COUNTED_ONCE, sampled_bytes
 
 SETTLE: Final = 0.5
 SETTLE_LIMIT: Final = 60.0
@@ -236,12 +236,23 @@ class PostgresSource:
         return rows
 
     def lag_rows(self) -> int | None:
+        return self._count(COUNTED)
+
+    def _count(self, most: int) -> int:
         where, values = self._between(self._after, None)
         statement = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} WHERE {} LIMIT {}) waiting").format(
-            pg.table_name(self.spec.object), where, sql.Literal(COUNTED)
+            pg.table_name(self.spec.object), where, sql.Literal(most)
         )
         counted: int = self._execute(statement, values)[0][0]
         return counted
+
+    def waiting(self) -> tuple[int, str] | None:
+        counted = self._count(COUNTED_ONCE + 1)
+        if counted <= COUNTED_ONCE:
+            return counted, "rows"
+        schema, table = pg.split_name(self.spec.object)
+        found = self._execute(_ESTIMATE, (schema, table))
+        return max(counted, int(found[0][0]) if found else 0), "rows"
 
     def describe(self, offset: JSON) -> str:
         key = _key_of(offset)
@@ -257,6 +268,10 @@ class PostgresSource:
 
 
 _OLDEST_RUNNING: Final = sql.SQL("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+_ESTIMATE: Final = sql.SQL(
+    "SELECT c.reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = %s AND c.relname = %s"
+)
 _COUNTING: Final = frozenset({"smallint", "integer", "bigint"})
 
 

@@ -11,6 +11,7 @@ from tasks.engines.local.sources.base import Batch, Column, Row
 from tasks.engines.local.sqlite import check_path, fault_of, open_database, quote, table_columns
 
 COUNTED: Final = 100_001  # rows waiting are counted up to here
+COUNTED_ONCE: Final = 2_000_000  # the same when a run begins; above it an estimate has to do
 _AFFINITIES = (("INT", "integer"), ("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"), ("BLOB", "blob"))
 _REALS = ("REAL", "FLOA", "DOUB")
 
@@ -162,10 +163,22 @@ class SqliteSource:
             raise ConnectorError(fault_of(error, self.spec.connection, self.subject)) from None
 
     def lag_rows(self) -> int | None:
+        return self._count(COUNTED)
+
+    def _count(self, most: int) -> int:
         where, values = self._after()
-        sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {quote(self.spec.object)} WHERE {where} LIMIT {COUNTED})"
+        sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {quote(self.spec.object)} WHERE {where} LIMIT {most})"
         counted: int = self._execute(self._prepare(), sql, values).fetchone()[0]
         return counted
+
+    def waiting(self) -> tuple[int, str] | None:
+        counted = self._count(COUNTED_ONCE + 1)
+        if counted <= COUNTED_ONCE:
+            return counted, "rows"
+        if not self._has_row_id(self._prepare()):
+            return None
+        newest = self._execute(self._prepare(), f"SELECT max(rowid) FROM {quote(self.spec.object)}", ()).fetchone()
+        return max(counted, newest[0] or 0), "rows"
 
     def describe(self, offset: JSON) -> str:
         if offset.get("cursor") is None:
