@@ -7,7 +7,7 @@ from datetime import datetime
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from tasks.views import words, workers
+from tasks.views import charts, words, workers
 
 register = template.Library()
 for _name in ("number", "size", "duration", "milliseconds", "lag", "ago", "since", "until", "exact"):
@@ -41,3 +41,8 @@ def silence() -> workers.Silence | None:
 @register.filter
 def is_old(at: datetime | None) -> bool:
     return workers.is_old(at)
+
+
+@register.filter
+def in_unit(value: float | None, unit: str) -> str:
+    return charts.shown(value, unit)
