@@ -46,7 +46,8 @@ class Worker:
         self._woken = threading.Event()
         self._listening = False
         self.started_at = timezone.now()
-        self._in_hand: dict[int, tuple[float, float]] = {}  # task -> (first, next look), monotonic seconds
+        # task -> (request, first, next look), in monotonic seconds: each new request is looked at quickly again
+        self._in_hand: dict[int, tuple[int | None, float, float]] = {}
         self._busy: dict[int, Future[bool]] = {}
         self._timers: dict[str, float] = {}
         self._sweeping: dict[str, Future[None]] = {}
@@ -128,11 +129,11 @@ class Worker:
     def _work(self) -> None:
         self._busy = {pk: future for pk, future in self._busy.items() if not future.done()}
         # All that is due is known by its key; those whose look is not yet due must not keep the others waiting.
-        due = list(claims.due(self.name).values_list("pk", flat=True)[:MOST_DUE])
+        due = dict(claims.due(self.name).values_list("pk", "last_request_id")[:MOST_DUE])
         now = time.monotonic()
-        for pk in self._in_hand.keys() - set(due):
+        for pk in self._in_hand.keys() - due.keys():
             del self._in_hand[pk]
-        chosen = [pk for pk in due if pk not in self._busy and self._look_due(pk, now)][:BATCH]
+        chosen = [pk for pk, asked in due.items() if pk not in self._busy and self._look_due(pk, asked, now)][:BATCH]
         if not chosen:
             return
         claims.take(chosen, self.name)
@@ -140,15 +141,17 @@ class Worker:
         wanted = list(mine.order_by("pk"))
         seen = {task.pk: observation for task, observation in sweeps.look_at(wanted, self.engines)}
         for task in wanted:
-            self._looked(task.pk, now)
+            self._looked(task.pk, task.last_request_id, now)
             self._step(task, seen.get(task.pk))
 
-    def _look_due(self, pk: int, now: float) -> bool:
-        return now >= self._in_hand.get(pk, (now, now))[1]
+    def _look_due(self, pk: int, asked: int | None, now: float) -> bool:
+        known, _, due_at = self._in_hand.get(pk, (asked, now, now))
+        return known != asked or now >= due_at
 
-    def _looked(self, pk: int, now: float) -> None:
-        first, _ = self._in_hand.get(pk, (now, now))
-        self._in_hand[pk] = (first, now + (TICK if now - first < FIRST_LOOKS else LATER))
+    def _looked(self, pk: int, asked: int | None, now: float) -> None:
+        known, first, _ = self._in_hand.get(pk, (asked, now, now))
+        first = first if known == asked else now
+        self._in_hand[pk] = (asked, first, now + (TICK if now - first < FIRST_LOOKS else LATER))
 
     def _step(self, task: Task, observation: Observation | None) -> None:
         if task.pk in self._busy:
@@ -167,7 +170,8 @@ class Worker:
             connection.close()
         except Exception:
             log.exception("Task %s: the step failed; the next look follows.", pk)
-            self._in_hand[pk] = (0.0, time.monotonic() + 2.0)  # a task that raises must not spin
+            asked, _, _ = self._in_hand.get(pk, (None, 0.0, 0.0))
+            self._in_hand[pk] = (asked, 0.0, time.monotonic() + 2.0)  # a task that raises must not spin
         return True
 
     def _in_thread(self, pk: int, engine: Engine, observation: Observation | None) -> bool:
