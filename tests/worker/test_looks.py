@@ -8,7 +8,7 @@ from tests.fakes import FakeEngine
 
 def test_a_new_request_is_looked_at_as_quickly_as_the_one_before_it() -> None:
     worker = Worker(lambda kind: FakeEngine(), name="worker-a")
-    for n in range(30):
+    for n in range(21):
         now = n * (TICK + 1e-6)
         assert worker._look_due(1, 7, now)
         worker._looked(1, 7, now)
