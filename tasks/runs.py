@@ -38,6 +38,7 @@ FRESH: Final[dict[str, Any]] = {
     "snapshot_at": None,
     "snapshot_ms": None,
     "snapshot_bytes": None,
+    "snapshot_overdue_at": None,
 }
 
 NO_FAULT: Final[dict[str, str]] = {"fault_code": "", "fault_cause": "", "fault_advice": "", "fault_subject": ""}

@@ -2,11 +2,11 @@
 
 from django.urls import URLPattern, path
 
-from tasks.views import bulk, detail, health, listing, metrics, operations, pages, records
+from tasks.views import bulk, detail, health, listing, metrics, operations, overview, pages, records
 
 app_name = "tasks"
 urlpatterns: list[URLPattern] = [
-    path("", pages.home, name="home"),
+    path("", overview.overview, name="overview"),
     path("tasks/", listing.task_list, name="list"),
     path("tasks/rows/", listing.changed_rows, name="rows"),
     path("tasks/operations/<slug:operation>/", bulk.bulk_dialog, name="bulk"),

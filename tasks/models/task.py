@@ -148,6 +148,7 @@ class Task(models.Model):
     snapshot_at = models.DateTimeField(null=True, editable=False)  # the newest snapshot of the run
     snapshot_ms = models.FloatField(null=True, editable=False)
     snapshot_bytes = models.BigIntegerField(null=True, editable=False)
+    snapshot_overdue_at = models.DateTimeField(null=True, editable=False)  # of one that writes until then without
 
     objects = TaskQuerySet.as_manager()
 

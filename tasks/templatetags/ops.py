@@ -7,6 +7,8 @@ from datetime import datetime
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
+from tasks.attention import Need
+from tasks.models import Task
 from tasks.views import charts, words, workers
 
 register = template.Library()
@@ -36,6 +38,12 @@ def icon(name: str) -> SafeString:
 def silence() -> workers.Silence | None:
     """Say since when no worker answers; None while one does."""
     return workers.silence()
+
+
+@register.simple_tag
+def needed(need: Need, task: Task) -> str:
+    """Say what is the matter with a task that has `need`."""
+    return need.why(task)
 
 
 @register.filter

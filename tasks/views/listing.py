@@ -46,7 +46,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
         "previous": asked.query(page=page.previous_page_number()) if page.has_previous() else "",
         "next": asked.query(page=page.next_page_number()) if page.has_next() else "",
         "query": asked.query(),
-        **_counts(asked),
+        **counts_of(asked),
     }
     if not htmx.wants_fragment(request):
         context |= _choices()
@@ -78,7 +78,7 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
 def status_counts(request: HttpRequest) -> HttpResponse:
     """Answer the slower poll of the counts."""
     may_view(request)
-    context = {"asked": TaskFilter.read(request.GET), **_counts(TaskFilter.read(request.GET))}
+    context = {"asked": TaskFilter.read(request.GET), **counts_of(TaskFilter.read(request.GET))}
     if htmx.shown(request).get("status_counts") == context["counts_version"]:
         return htmx.no_change()
     return render(request, "tasks/partials/status_counts.html", context)
@@ -113,7 +113,7 @@ def _next_sort(name: str, sorted_by: str, descending: bool) -> str:
     return f"-{name}" if name == sorted_by and not descending else name
 
 
-def _counts(asked: TaskFilter) -> dict[str, Any]:
+def counts_of(asked: TaskFilter) -> dict[str, Any]:
     counted = asked.counts()
     counts = [
         {

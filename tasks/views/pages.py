@@ -1,10 +1,13 @@
-"""Pages beside the tasks: the start, the matrix, the resource groups, and the banner that each page carries."""
+"""Pages beside the tasks: the matrix, the resource groups, and the banner that each page carries."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from tasks.guards import places_used
@@ -14,11 +17,6 @@ from tasks.statuses import Operation, Status
 from tasks.tables import page_of
 from tasks.views import htmx, workers
 from tasks.views.access import may_view
-
-
-@require_GET
-def home(request: HttpRequest) -> HttpResponse:
-    return redirect("tasks:list")
 
 
 @require_GET
@@ -52,14 +50,20 @@ def groups(request: HttpRequest) -> HttpResponse:
     """The resource groups: how full, how well, and what is on them."""
     may_view(request)
     page = page_of(ResourceGroup.objects.order_by("name", "pk"), request.GET.get("page", ""))
-    names = [group.name for group in page.object_list]
+    return render(request, "tasks/groups.html", {"cards": cards_of(page.object_list), "page": page})
+
+
+def cards_of(groups: Iterable[ResourceGroup]) -> list[dict[str, Any]]:
+    """Return each group with its use and the statuses of its tasks, in two queries."""
+    groups = list(groups)
+    names = [group.name for group in groups]
     used = places_used(names)
     of_group: dict[str, list[dict[str, object]]] = {name: [] for name in names}
     # Statuses but Initialize have no drafts among them; those are left out by `submitted`.
     counted = Task.objects.submitted().filter(group__in=names).order_by("group", "status")
     for name, status, n in counted.values_list("group_id", "status").annotate(n=Count("pk")):
         of_group[name].append({"status": Status(status), "count": n})
-    cards = [
+    return [
         {
             "group": group,
             "used": used.get(group.name, 0),
@@ -67,6 +71,5 @@ def groups(request: HttpRequest) -> HttpResponse:
             "old": workers.is_old(group.answered_at),
             "statuses": of_group[group.name],
         }
-        for group in page.object_list
+        for group in groups
     ]
-    return render(request, "tasks/groups.html", {"cards": cards, "page": page})

@@ -89,6 +89,7 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
         newest = observation.snapshots[0]
         values |= {"snapshot_at": snapshots.moment(newest.taken_at), "snapshot_ms": newest.duration_ms}
         values["snapshot_bytes"] = newest.size_bytes
+        values["snapshot_overdue_at"] = snapshots.overdue_at(newest.taken_at, task.snapshot_interval)
     if observation.last_write_at:
         values["last_write_at"] = snapshots.moment(observation.last_write_at)
     if observation.state is EngineState.RUNNING and task.restart_at is None and task.status == Status.RUNNING:

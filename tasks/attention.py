@@ -1,0 +1,123 @@
+"""Which tasks need somebody, most urgent kind first. One bounded query a kind, however many tasks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import F, Q
+
+from tasks.models import Task
+from tasks.statuses import Outcome, Status, Tone
+
+#: Shown of one kind; one more is fetched to say that there are others.
+MOST: Final = 10
+UNHEARD_AFTER: Final = timedelta(seconds=15)
+LAGGING_SECONDS: Final = 60.0
+#: Many sources keep their change log for some hours or days: past that a Continue may find its offset gone.
+PAUSED_LONG: Final = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A kind of need, and the tasks that have it; `why` says of one task what is the matter."""
+
+    code: str
+    label: str
+    tone: Tone
+    tasks: list[Task]
+    has_more: bool
+    why: Callable[[Task], str]
+
+
+def needs(now: datetime) -> list[Need]:
+    """Return the needs that any submitted task has."""
+    found = []
+    for code, label, tone, condition, order, why in (*_broken(now), *_at_risk(now)):
+        tasks = list(Task.objects.submitted().filter(condition).order_by(order, "pk")[: MOST + 1])
+        if tasks:
+            found.append(Need(code, label, tone, tasks[:MOST], len(tasks) > MOST, why))
+    return found
+
+
+Kind = tuple[str, str, Tone, Q, str, Callable[[Task], str]]
+
+
+def _broken(now: datetime) -> tuple[Kind, ...]:
+    """What does not do what it was asked to, or of which nobody knows whether it does."""
+    unheard = Q(engine_state="unreachable") | Q(observed_at__lt=now - UNHEARD_AFTER, restart_at__isnull=True)
+    return (
+        ("failure", "Failed", Tone.BAD, Q(status=Status.FAILURE), "status_since", _fault),
+        ("detection", "Missing objects", Tone.BAD, Q(status=Status.DETECTION_EXCEPTION), "status_since", _fault),
+        (
+            "unknown",
+            "Outcome unknown",
+            Tone.BAD,
+            Q(last_request__outcome=Outcome.UNKNOWN) & ~Q(status=Status.OPERATING),
+            "status_since",
+            lambda task: "The engine does not tell what came of the last operation.",
+        ),
+        (
+            "overdue",
+            "Operating past the time limit",
+            Tone.BAD,
+            Q(status=Status.OPERATING, last_request__deadline_at__lt=now),
+            "status_since",
+            lambda task: "Its operation should have been settled by now. Does a worker answer?",
+        ),
+        (
+            "unheard",
+            "Not heard of",
+            Tone.BAD,
+            Q(status=Status.RUNNING) & unheard,
+            "observed_at",
+            lambda task: "Its engine does not answer, so nobody knows whether it runs.",
+        ),
+    )
+
+
+def _at_risk(now: datetime) -> tuple[Kind, ...]:
+    """What works, or will again, but is on its way to trouble."""
+    running = Q(status=Status.RUNNING)
+    return (
+        (
+            "restarting",
+            "Restarting",
+            Tone.HELD,
+            Q(restart_at__isnull=False),
+            "restart_at",
+            lambda task: f"Restart {task.restarts_in_row} of {task.restart_limit}. {task.fault_cause}".strip(),
+        ),
+        (
+            "stale",
+            "No snapshot",
+            Tone.HELD,
+            running & Q(last_write_at__gt=F("snapshot_overdue_at")),
+            "snapshot_at",
+            lambda task: "It writes, but takes no snapshot: a forced pause or a crash would replay much.",
+        ),
+        (
+            "lagging",
+            "Behind",
+            Tone.HELD,
+            running & Q(lag_seconds__gt=LAGGING_SECONDS),
+            "-lag_seconds",
+            lambda task: "It does not keep up with its source.",
+        ),
+        (
+            "paused",
+            "Paused for long",
+            Tone.HELD,
+            Q(status=Status.PAUSED, status_since__lt=now - PAUSED_LONG),
+            "status_since",
+            lambda task: (
+                "The longer it waits, the more there is to catch up; a source that purges may drop its offset."
+            ),
+        ),
+    )
+
+
+def _fault(task: Task) -> str:
+    return f"{task.fault_cause} {task.fault_advice}".strip() or task.status_reason
