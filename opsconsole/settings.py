@@ -39,6 +39,8 @@ OPS_DETECT_SECONDS = env.integer("OPS_DETECT_SECONDS", 60, low=1, high=86_400)
 OPS_RESTART_WINDOW = env.integer("OPS_RESTART_WINDOW", 600, low=1, high=86_400)
 #: What is kept of each task's metrics: stretches of so many seconds, for so many seconds.
 OPS_METRICS_KEEP = env.retention("OPS_METRICS_KEEP", "10s:1h,1m:1d,10m:30d")
+#: Whether /metrics tells of each task, or of all together only.
+OPS_METRICS_TASKS = env.flag("OPS_METRICS_TASKS", True)
 
 # --- Safety ------------------------------------------------------------------------------------------------
 DEBUG = False
@@ -53,7 +55,7 @@ CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS] if OPS_PROD
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = OPS_PRODUCTION
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = OPS_PRODUCTION
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if OPS_PRODUCTION else None
 SECURE_HSTS_SECONDS = 31_536_000 if OPS_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = OPS_PRODUCTION

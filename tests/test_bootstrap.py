@@ -76,7 +76,7 @@ def test_prune_keeps_what_is_open_and_each_tasks_last_change() -> None:
         StatusChange.objects.create(task=task, at=long_ago, to_status="initialize", actor_name="x")
     with pytest.raises(OperationRefused):
         accept(task_id=task.pk, operation=Operation.PAUSE, actor=SYSTEM, channel=Channel.CLI)
-    OperationRequest.objects.update(settled_at=long_ago)
+    OperationRequest.objects.update(settled_at=long_ago, counted=True)
     accept(task_id=task.pk, operation=Operation.RUN, actor=SYSTEM, channel=Channel.CLI)
     StatusChange.objects.update(at=long_ago)
     out = said("prune", "--days", "90")

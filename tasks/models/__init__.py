@@ -4,7 +4,7 @@ from tasks.models.connection import Connection, ConnectionKind
 from tasks.models.dirty_row import DirtyRow
 from tasks.models.history import StatusChange
 from tasks.models.metric import GroupSample, Sample
-from tasks.models.operation import OperationRequest
+from tasks.models.operation import OperationRequest, OperationTotal
 from tasks.models.resource_group import EngineKind, ResourceGroup
 from tasks.models.run import Attempt, Run
 from tasks.models.snapshot import Snapshot, SnapshotKind
@@ -20,6 +20,7 @@ __all__ = [
     "GroupSample",
     "Lease",
     "OperationRequest",
+    "OperationTotal",
     "ResourceGroup",
     "Run",
     "Sample",

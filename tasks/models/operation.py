@@ -34,6 +34,7 @@ class OperationRequest(models.Model):
     message = models.TextField(blank=True)
     allowed = models.JSONField(default=list, blank=True)  # of a refusal: what was allowed instead
     wait_for = models.TextField(blank=True)
+    counted = models.BooleanField(default=False, db_default=False)  # in OperationTotal
 
     class Meta:
         ordering = ["-pk"]
@@ -54,7 +55,31 @@ class OperationRequest(models.Model):
             models.Index(fields=["task", "-id"], name="request_of_task"),
             models.Index(fields=["deadline_at"], condition=Q(outcome=Outcome.OPEN), name="request_open"),
             models.Index(fields=["task"], condition=Q(outcome=Outcome.UNKNOWN), name="request_unknown"),
+            models.Index(
+                fields=["id"], condition=Q(counted=False, settled_at__isnull=False), name="request_to_be_counted"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_operation_display()} by {self.actor_name}"
+
+
+class OperationTotal(models.Model):
+    """How many requests ended how, ever: the requests themselves are pruned, and a counter must not fall with that."""
+
+    operation = models.CharField(max_length=20, choices=Operation.choices)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    count = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0.0)  # from request to end, of all together
+    within = models.JSONField(default=dict)  # seconds as text -> how many took no longer
+
+    class Meta:
+        ordering = ["operation", "outcome"]
+        constraints = [
+            models.UniqueConstraint(fields=["operation", "outcome"], name="operation_total_once"),
+            one_of("operation", Operation, name="operation_total_operation_known"),
+            one_of("outcome", Outcome, name="operation_total_outcome_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.outcome}"

@@ -22,6 +22,8 @@ class WorkerHeartbeat(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     beat_at = models.DateTimeField()
+    pass_ms = models.FloatField(null=True)  # the slowest pass of its loop since the beat before
+    in_hand = models.PositiveIntegerField(null=True)  # tasks that it works on
 
     class Meta:
         ordering = ["name"]

@@ -34,15 +34,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Ready means: what an operator asks for will be carried out."""
+    """Ready means: what an operator asks for will be carried out. `engines` names those that answer and that don't."""
     try:
         silence = workers.silence()
+        engines = workers.engines()
     except DatabaseError:
         return JsonResponse({"ready": False, "problem": "The database does not answer."}, status=503)
-    if silence is None:
-        return JsonResponse({"ready": True})
-    if silence.since is None:
-        problem = "No worker answers: nothing will be carried out."
+    if silence is not None:
+        since = "" if silence.since is None else f" since {silence.since:%Y-%m-%d %H:%M:%S} UTC"
+        problem = f"No worker answers{since}: nothing will be carried out."
+    elif engines and not any(answers for answers in engines.values()):
+        problem = "No engine answers: nothing can be started, paused or stopped."
     else:
-        problem = f"No worker answers since {silence.since:%Y-%m-%d %H:%M:%S} UTC: nothing will be carried out."
-    return JsonResponse({"ready": False, "problem": problem}, status=503)
+        return JsonResponse({"ready": True, "engines": engines})
+    return JsonResponse({"ready": False, "problem": problem, "engines": engines}, status=503)

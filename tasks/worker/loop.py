@@ -20,7 +20,7 @@ from django.utils import timezone
 from tasks import metrics, wakeup
 from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
-from tasks.worker import claims, detection, discarding, drift, sweeps
+from tasks.worker import claims, detection, discarding, drift, sweeps, totals
 from tasks.worker.reconciler import reconcile
 from tasks.worker.sweeps import Engines
 
@@ -52,6 +52,7 @@ class Worker:
         self._timers: dict[str, float] = {}
         self._sweeping: dict[str, Future[None]] = {}
         self._strays: set[AttemptRef] = set()
+        self._slowest_pass = 0.0  # seconds, since the last beat
         self._sampled = 0  # the stretch of metrics that was taken last
         self._pool: ThreadPoolExecutor | None = None
         self._sweepers: ThreadPoolExecutor | None = None
@@ -98,7 +99,9 @@ class Worker:
 
     def tick(self) -> None:
         close_old_connections()
+        began = time.monotonic()
         self._work()
+        self._slowest_pass = max(self._slowest_pass, time.monotonic() - began)
         for name, seconds, sweep in self._sweeps():
             self._every(name, seconds, sweep)
 
@@ -202,6 +205,7 @@ class Worker:
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
             ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
             ("metrics", 1.0, self._sample),
+            ("totals", 5.0, totals.count_settled),
             ("workers", 60.0, sweeps.forget_dead_workers),
         )
 
@@ -216,10 +220,12 @@ class Worker:
             log.exception("Sweep %s failed; it is tried again.", name)
 
     def _beat(self) -> None:
+        slowest, self._slowest_pass = self._slowest_pass, 0.0
+        shown = {"beat_at": timezone.now(), "pass_ms": slowest * 1000, "in_hand": len(self._in_hand)}
         WorkerHeartbeat.objects.update_or_create(
             name=self.name,
-            defaults={"beat_at": timezone.now()},
-            create_defaults={"beat_at": timezone.now(), "pid": os.getpid(), "started_at": self.started_at},
+            defaults=shown,
+            create_defaults={**shown, "pid": os.getpid(), "started_at": self.started_at},
         )
 
     def _observe(self) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from tasks.models import OperationRequest, Run, StatusChange, WorkerHeartbeat
@@ -30,7 +30,8 @@ class Command(BaseCommand):
         requests = OperationRequest.objects.filter(settled_at__lt=before).exclude(outcome=Outcome.OPEN)
         old = {
             "status changes": StatusChange.objects.filter(at__lt=before).exclude(pk__in=latest),
-            "requests": requests.exclude(pk=F("task__last_request")),
+            # One that is not in the totals yet would be missing there.
+            "requests": requests.filter(Q(counted=True) | Q(outcome=Outcome.UNKNOWN)).exclude(pk=F("task__last_request")),
             # One that its engine has not forgotten yet has to be on record until it has.
             "ended runs": Run.objects.filter(ended_at__lt=before, discarded_at__isnull=False),
             "heartbeats": WorkerHeartbeat.objects.filter(beat_at__lt=before),
