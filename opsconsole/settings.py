@@ -41,6 +41,9 @@ OPS_RESTART_WINDOW = env.integer("OPS_RESTART_WINDOW", 600, low=1, high=86_400)
 OPS_METRICS_KEEP = env.retention("OPS_METRICS_KEEP", "10s:1h,1m:1d,10m:30d")
 #: Whether /metrics tells of each task, or of all together only.
 OPS_METRICS_TASKS = env.flag("OPS_METRICS_TASKS", True)
+#: Lines kept of each run's log, and days that they are kept.
+OPS_LOG_LINES = env.integer("OPS_LOG_LINES", 10_000, low=100, high=1_000_000)
+OPS_LOG_DAYS = env.integer("OPS_LOG_DAYS", 7, low=1, high=3_650)
 
 # --- Safety ------------------------------------------------------------------------------------------------
 DEBUG = False

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from tasks import metrics
+from tasks import logs, metrics
 from tasks.models import Attempt, Lease, OperationRequest, Run, Snapshot, Task
 from tasks.models.run import AttemptCause
 from tasks.models.task import TaskQuerySet
@@ -32,6 +32,7 @@ FRESH: Final[dict[str, Any]] = {
     "lag_seconds": None,
     "lag_rows": None,
     "last_write_at": None,
+    "log_n": 0,
     "delivery_ms": None,
     "event_lag_ms": None,
     "phase": None,
@@ -107,7 +108,7 @@ def end_attempt(run: Run, ended_as: str, reason: str) -> None:
 
 
 def end_run(run: Run, reason: str) -> None:
-    """Close `run` and discard its snapshots, dirty rows and metrics; the row itself stays, for the history.
+    """Close `run` and discard its snapshots, dirty rows, metrics and log; the row itself stays, for the history.
 
     Its engine forgets it afterwards, as often as it takes: see `worker.discarding`.
     """
@@ -115,4 +116,5 @@ def end_run(run: Run, reason: str) -> None:
     run.snapshots.all().delete()
     run.dirty_rows.all().delete()
     metrics.discard(run)
+    logs.discard(run)
     Run.objects.filter(pk=run.pk, ended_at__isnull=True).update(ended_at=timezone.now(), end_reason=reason)

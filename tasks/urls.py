@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from tasks.views import bulk, detail, health, listing, metrics, operations, overview, pages, records
+from tasks.views import bulk, detail, health, listing, logs, metrics, operations, overview, pages, records
 
 app_name = "tasks"
 urlpatterns: list[URLPattern] = [
@@ -15,6 +15,8 @@ urlpatterns: list[URLPattern] = [
     path("tasks/<int:task_id>/live/", detail.live, name="live"),
     path("tasks/<int:task_id>/metrics/", metrics.metrics, name="metrics"),
     path("tasks/<int:task_id>/metrics.csv", metrics.metrics_file, name="metrics_file"),
+    path("tasks/<int:task_id>/logs/", logs.logs, name="logs"),
+    path("tasks/<int:task_id>/log.txt", logs.log_file, name="log_file"),
     path("tasks/<int:task_id>/snapshots/", records.snapshots, name="snapshots"),
     path("tasks/<int:task_id>/history/", records.history, name="history"),
     path("tasks/<int:task_id>/configuration/", records.configuration, name="configuration"),

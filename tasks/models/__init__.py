@@ -3,6 +3,7 @@
 from tasks.models.connection import Connection, ConnectionKind
 from tasks.models.dirty_row import DirtyRow
 from tasks.models.history import StatusChange
+from tasks.models.log import LogLine
 from tasks.models.metric import GroupSample, Sample
 from tasks.models.operation import OperationRequest, OperationTotal
 from tasks.models.resource_group import EngineKind, ResourceGroup
@@ -19,6 +20,7 @@ __all__ = [
     "EngineKind",
     "GroupSample",
     "Lease",
+    "LogLine",
     "OperationRequest",
     "OperationTotal",
     "ResourceGroup",

@@ -21,6 +21,7 @@ class Run(models.Model):
     started_by = models.CharField(max_length=150)
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.TextField(blank=True)
+    log_n = models.BigIntegerField(default=0, db_default=0)  # the newest line of its log that was copied
     discarded_at = models.DateTimeField(null=True, blank=True)  # its engine was seen to have forgotten it
 
     class Meta:

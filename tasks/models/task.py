@@ -142,6 +142,7 @@ class Task(models.Model):
     lag_seconds = models.FloatField(null=True, editable=False)
     lag_rows = models.BigIntegerField(null=True, editable=False)
     last_write_at = models.DateTimeField(null=True, editable=False)
+    log_n = models.BigIntegerField(default=0, db_default=0, editable=False)  # the newest line that the engine has
     delivery_ms = models.FloatField(null=True, editable=False)  # the slowest lately, from read to committed
     event_lag_ms = models.FloatField(null=True, editable=False)  # the same from the event itself
     phase = models.JSONField(null=True, editable=False)  # name, done, total, unit, began_at, ended_at (epoch seconds)

@@ -12,7 +12,7 @@ from typing import Final
 
 from django.utils import timezone
 
-from tasks import metrics
+from tasks import logs, metrics
 from tasks.engines.base import AttemptRef, Engine, EngineRefused, EngineUnreachable
 from tasks.models import Run
 
@@ -30,6 +30,7 @@ def discard(run: Run, engine: Engine) -> bool:
     except (EngineUnreachable, EngineRefused) as error:
         log.info("Run %s of %s is discarded later: %s", run.number, run.task.name, error)
         return False
+    logs.discard(run)
     metrics.discard(run)  # one that was being taken while the run ended
     Run.objects.filter(pk=run.pk, ended_at__isnull=False).update(discarded_at=timezone.now())
     return True

@@ -17,10 +17,10 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from tasks import metrics, wakeup
+from tasks import logs, metrics, wakeup
 from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
-from tasks.worker import claims, detection, discarding, drift, sweeps, totals
+from tasks.worker import claims, copying, detection, discarding, drift, sweeps, totals
 from tasks.worker.reconciler import reconcile
 from tasks.worker.sweeps import Engines
 
@@ -205,6 +205,8 @@ class Worker:
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
             ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
             ("metrics", 1.0, self._sample),
+            ("logs", 1.0, lambda: copying.copy_logs(self.engines)),
+            ("old logs", 60.0, logs.prune),
             ("totals", 5.0, totals.count_settled),
             ("workers", 60.0, sweeps.forget_dead_workers),
         )

@@ -82,7 +82,7 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     if observation.state is EngineState.ABSENT:
         return values
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
-    for name in ("offset_text", "lag_seconds", "lag_rows", "delivery_ms", "event_lag_ms"):
+    for name in ("offset_text", "lag_seconds", "lag_rows", "delivery_ms", "event_lag_ms", "log_n"):
         values[name] = getattr(observation, name)
     values["phase"] = asdict(observation.phase) if observation.phase else None
     if observation.snapshots:

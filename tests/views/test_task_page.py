@@ -17,7 +17,7 @@ from tasks.statuses import Channel, Operation, Status
 from tests.factories import make_connection, make_snapshot, make_task
 
 pytestmark = pytest.mark.django_db
-TABS = ["", "metrics/", "snapshots/", "history/", "configuration/"]
+TABS = ["", "metrics/", "logs/", "snapshots/", "history/", "configuration/"]
 
 
 def text(response: Any) -> str:

@@ -28,10 +28,11 @@ class Command(BaseCommand):
         before = timezone.now() - timedelta(days=options["days"])
         latest = StatusChange.objects.order_by().values("task").annotate(last=Max("pk")).values("last")
         requests = OperationRequest.objects.filter(settled_at__lt=before).exclude(outcome=Outcome.OPEN)
+        counted = Q(counted=True) | Q(outcome=Outcome.UNKNOWN)
         old = {
             "status changes": StatusChange.objects.filter(at__lt=before).exclude(pk__in=latest),
             # One that is not in the totals yet would be missing there.
-            "requests": requests.filter(Q(counted=True) | Q(outcome=Outcome.UNKNOWN)).exclude(pk=F("task__last_request")),
+            "requests": requests.filter(counted).exclude(pk=F("task__last_request")),
             # One that its engine has not forgotten yet has to be on record until it has.
             "ended runs": Run.objects.filter(ended_at__lt=before, discarded_at__isnull=False),
             "heartbeats": WorkerHeartbeat.objects.filter(beat_at__lt=before),
