@@ -12,7 +12,18 @@ from tasks.models import Task
 from tasks.views import charts, words, workers
 
 register = template.Library()
-for _name in ("number", "size", "duration", "milliseconds", "lag", "ago", "since", "until", "exact"):
+for _name in (
+    "number",
+    "size",
+    "duration",
+    "milliseconds",
+    "lag",
+    "ago",
+    "since",
+    "until",
+    "exact",
+    "to_the_millisecond",
+):
     register.filter(_name, getattr(words, _name))
 
 #: 16 x 16, drawn with the text's colour.

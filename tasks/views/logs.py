@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -143,7 +143,9 @@ def _jumps(task: Task) -> list[dict[str, Any]]:
     """Return the latest operations of this run, each with the address of the lines from then on."""
     if task.run is None:
         return []
-    asked = OperationRequest.objects.filter(task=task, requested_at__gte=task.run.started_at, begun_at__isnull=False)
+    # The Run itself was asked for before the run began.
+    of_run = Q(requested_at__gte=task.run.started_at) | Q(pk__in=task.run.attempts.values("request"))
+    asked = OperationRequest.objects.filter(of_run, task=task, begun_at__isnull=False)
     return [
         {
             "label": Operation(it.operation).label,

@@ -61,6 +61,11 @@ def exact(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def to_the_millisecond(at: datetime) -> str:
+    """11-24 16:06:32.123: as a log has it, in UTC."""
+    return f"{at:%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
+
+
 def ago(at: datetime | None, now: datetime | None = None) -> SafeString | str:
     """`12 s ago`, with the exact time on hover; console.js keeps it true."""
     return _time(at, "ago", lambda seconds: f"{duration(seconds)} ago", now)

@@ -7,10 +7,11 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-from tests.bench import engine, latency, listing, postgres  # noqa: E402
+from tests.bench import engine, latency, listing, metrics, postgres  # noqa: E402
 
 if __name__ == "__main__":
     engine.main()
     postgres.main()
     latency.main()
     listing.main()
+    metrics.main()
