@@ -42,6 +42,7 @@ def console(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoD
     """The whole console with tasks append and upsert, as in the chaos tests, and a live writer."""
     directory: Path = tmp_path_factory.mktemp("console")
     stack = Stack(directory)
+    stack.environment["OPS_METRICS_KEEP"] = "2s:1h,1m:1d"  # charts have something to show after some seconds
     writer = Writer(directory / "shop.db")
     with django_db_blocker.unblock(), stack.use():
         try:
