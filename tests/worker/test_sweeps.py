@@ -105,7 +105,7 @@ def test_an_observation_under_way_during_a_stop_brings_no_figures_back(engine: F
     assert (task.status, task.rows_written, task.engine_state) == (Status.STOPPED, 0, "")
 
 
-def test_observing_many_costs_one_engine_call_and_one_statement_a_task(
+def test_observing_many_costs_one_engine_call_and_one_statement_a_task_with_news(
     engine: FakeEngine,
     django_assert_max_num_queries: DjangoAssertNumQueries,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
@@ -115,8 +115,14 @@ def test_observing_many_costs_one_engine_call_and_one_statement_a_task(
         run(make_task(), engine)
     with django_capture_on_commit_callbacks(execute=True):
         sweeps.observe(lambda kind: engine)
-    with django_assert_max_num_queries(10 + 8):
+    for ref in list(engine.shown)[:4]:
+        engine.show(ref, EngineState.RUNNING, counters=Counters(rows_read=5, position=5, high_water=5))
+    before = dict(Task.objects.values_list("pk", "observed_at"))
+    with django_assert_max_num_queries(4 + 1 + 4):  # those that show something new, the others together, and to look
         sweeps.observe(lambda kind: engine)
+    after = dict(Task.objects.values_list("pk", "observed_at"))
+    assert all(after[pk] > before[pk] for pk in before)
+    assert Task.objects.filter(rows_read=5).count() == 4
 
 
 def test_tasks_of_a_deleted_group_say_so_and_running_ones_are_paused_first(engine: FakeEngine) -> None:
