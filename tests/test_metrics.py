@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from opsconsole import environment
-from tasks import metrics, runs
-from tasks.models import GroupSample, Run, Sample, Task
+from tasks import logs, metrics, runs
+from tasks.models import GroupSample, LogLine, Run, Sample, Task
 from tasks.snapshots import moment
 from tasks.statuses import Status
 from tests.factories import make_task
@@ -161,3 +161,15 @@ def test_the_window_of_hearing_is_no_shorter_than_three_looks(settings: Any) -> 
     show(task, T - 40)
     assert take(T + 10) == 1
     assert Task.objects.get().observed_at == moment(T - 40)
+
+
+def test_a_deleted_task_takes_its_samples_and_log_with_it() -> None:
+    task = running()
+    show(task, T + 9)
+    take(T + 10)
+    assert task.run is not None
+    logs.record(task.run, [LogLine(run=task.run, n=1, at=timezone.now(), level="INFO", epoch=1, text="x")])
+    Task.objects.filter(pk=task.pk).update(run=None)
+    task.delete()
+    assert not Sample.objects.exists()
+    assert not LogLine.objects.exists()

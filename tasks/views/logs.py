@@ -54,7 +54,7 @@ class Asked:
 
 def read_asked(request: HttpRequest) -> Asked:
     query = request.GET
-    search = query.get("q", "").strip()[:_LONGEST_SEARCH]
+    search = query.get("q", "").replace("\0", "").strip()[:_LONGEST_SEARCH]
     problem = ""
     try:
         run_logs.condition(search)
