@@ -7,6 +7,7 @@ over a gap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -115,7 +116,7 @@ def _fetch(samples: Any, columns: tuple[str, ...], begin: float, end: float, now
     serves, finer ones where it has none yet, and one step before it for the first difference."""
     stored, step = _steps(begin, end, now)
     first = int(begin // step) * step
-    length = max(1, -(-int(end - first) // step))
+    length = max(1, math.ceil((end - first) / step))
     series = Series(first, step, length)
     wanted, begins = Q(resolution=0), first - step
     for finer, _ in reversed([kept for kept in resolutions() if kept[0] <= stored]):

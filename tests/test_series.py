@@ -69,6 +69,14 @@ def test_no_range_has_more_points_than_a_page_can_bear(run: Run, span: int) -> N
     assert found.begin <= T - span < T <= found.end
 
 
+@pytest.mark.parametrize("later", [0.0, 0.3, 0.999, 9.5])
+def test_a_range_holds_its_own_end(run: Run, later: float) -> None:
+    """What happened a moment ago is on the chart, however the moment lies to the steps."""
+    end = T + later
+    found = series.of_run(run, end - 900, end, end)
+    assert found.begin <= end - 900 < end <= found.end
+
+
 def test_a_range_costs_the_same_queries_however_long(run: Run, django_assert_num_queries: Any) -> None:
     add(run, *((T - 10 * n, 1) for n in range(300)))
     for span in (900, 604_800):
