@@ -6,6 +6,7 @@ import os
 import secrets
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -74,6 +75,43 @@ def retention(name: str, default: str) -> tuple[tuple[int, int], ...]:
     if not 1 <= len(found) <= 5 or found[0][0] > 3600 or found[-1][0] > 30_000:
         raise ImproperlyConfigured(f"{name} must name one to five stretches, the finest an hour at most.")
     return tuple(found)
+
+
+def address(name: str, default: str) -> str:
+    """Return the http or https address `name`, with a slash at its end; empty where there is none."""
+    value = text(name, default)
+    if not value:
+        return ""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ImproperlyConfigured(f"{name} must be an address such as https://ops.example.org, not {value!r}.")
+    return f"{value.rstrip('/')}/"
+
+
+def smtp(name: str) -> tuple[str, int, str, str, bool, bool]:
+    """Return host, port, user, password, STARTTLS, TLS of smtp://user:password@host:port; smtp+tls://, smtps://."""
+    value = text(name)
+    if not value:
+        return "", 25, "", "", False, False
+    # The value may hold a password: the sentence names the setting, never what it says.
+    wrong = f"{name} can't be read; it looks like smtp://user:password@host:25, smtp+tls://... or smtps://..."
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ImproperlyConfigured(wrong) from None
+    ports = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
+    if parts.scheme not in ports or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ImproperlyConfigured(wrong)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return (
+        parts.hostname,
+        port or ports[parts.scheme],
+        user,
+        password,
+        parts.scheme == "smtp+tls",
+        parts.scheme == "smtps",
+    )
 
 
 def directory(name: str, default: Path) -> Path:

@@ -44,6 +44,11 @@ OPS_METRICS_TASKS = env.flag("OPS_METRICS_TASKS", True)
 #: Lines kept of each run's log, and days that they are kept.
 OPS_LOG_LINES = env.integer("OPS_LOG_LINES", 10_000, low=100, high=1_000_000)
 OPS_LOG_DAYS = env.integer("OPS_LOG_DAYS", 7, low=1, high=3_650)
+#: Seconds between two looks at the alert rules, and days that resolved alerts are kept.
+OPS_ALERT_SECONDS = env.integer("OPS_ALERT_SECONDS", 5, low=1, high=300)
+OPS_ALERT_DAYS = env.integer("OPS_ALERT_DAYS", 90, low=1, high=3_650)
+#: The address under which people reach this console, for links in messages.
+OPS_URL = env.address("OPS_URL", "")
 
 # --- Safety ------------------------------------------------------------------------------------------------
 DEBUG = False
@@ -183,11 +188,18 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
+# E-mail, for alerts. Without a server none is sent, and each message says so.
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.smtp("OPS_SMTP_URL")
+EMAIL_TIMEOUT = 8
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("OPS_EMAIL_FROM", "opsconsole@localhost")
+
 LOG_LEVEL = env.one_of("OPS_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # It complains of addresses, and those hold tokens: tasks.alerts.delivery keeps what it says, without them.
+    "loggers": {"apprise": {"handlers": [], "level": "WARNING", "propagate": False}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

@@ -77,6 +77,7 @@ class Attempt(models.Model):
                 condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")), name="attempt_ends_after_start"
             ),
         ]
+        indexes = [models.Index(fields=["started_at"], condition=Q(cause="restart"), name="attempt_restarts")]
 
     def __str__(self) -> str:
         return f"attempt {self.epoch}"

@@ -18,6 +18,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from tasks import logs, metrics, wakeup
+from tasks.alerts import delivery, life, notices, retention
 from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
 from tasks.worker import claims, copying, detection, discarding, drift, sweeps, totals
@@ -53,6 +54,7 @@ class Worker:
         self._sweeping: dict[str, Future[None]] = {}
         self._strays: set[AttemptRef] = set()
         self._slowest_pass = 0.0  # seconds, since the last beat
+        self._observed = False
         self._sampled = 0  # the stretch of metrics that was taken last
         self._pool: ThreadPoolExecutor | None = None
         self._sweepers: ThreadPoolExecutor | None = None
@@ -207,6 +209,9 @@ class Worker:
             ("metrics", 1.0, self._sample),
             ("logs", 1.0, lambda: copying.copy_logs(self.engines)),
             ("old logs", 60.0, logs.prune),
+            ("old alerts", 600.0, retention.prune),
+            ("alerts", settings.OPS_ALERT_SECONDS, self._judge),
+            ("messages", 1.0, self._deliver),
             ("totals", 5.0, totals.count_settled),
             ("workers", 60.0, sweeps.forget_dead_workers),
         )
@@ -233,6 +238,7 @@ class Worker:
     def _observe(self) -> None:
         for task, observation in [*sweeps.observe(self.engines), *sweeps.observe_unknown(self.engines)]:
             self._step(task, observation)
+        self._observed = True
 
     def _sample(self) -> None:
         """Each worker tries each stretch: whoever is first has taken it, and none is missed while one lives."""
@@ -242,6 +248,15 @@ class Worker:
             metrics.roll_up(now)
             metrics.prune(now)
             self._sampled = at
+
+    def _judge(self) -> None:
+        """Before the first look at the engines each task seems unheard of: that would be this worker's own silence."""
+        if self._observed:
+            life.judge_all()
+            notices.send_due()
+
+    def _deliver(self) -> None:
+        delivery.deliver(self.name, lambda: self.stopping)
 
     def _detect_objects(self) -> None:
         detection.detect_missing_objects(self.engines, self.name, ended=lambda: self.stopping)

@@ -27,7 +27,7 @@ from tasks.engines.base import (
 )
 from tasks.engines.local.children import Child
 from tasks.engines.local.client import LocalEngine
-from tasks.engines.local.requests import Desk
+from tasks.engines.local.requests import HANGS_AFTER, Desk
 from tasks.engines.local.rundir import RunDir
 from tasks.engines.local.statefile import StateFile
 from tests.engines.conftest import HostProcess, Tables, await_state, await_written, look, newest, pid_of
@@ -339,3 +339,17 @@ def test_it_shows_the_full_phase_and_how_long_rows_take(host: HostProcess, table
     host.engine.start(spec, 2, newest(seen))
     again = await_state(host, replace(ref, epoch=2), EngineState.RUNNING)
     assert again.phase == seen.phase  # a replay does not bring it back
+
+
+def test_a_process_that_hangs_is_seen_falling_behind(host: HostProcess, tables: Tables) -> None:
+    tables.add(10)
+    ref = host.engine.start(tables.spec(), 1, None)
+    await_written(host, ref, 10)
+    pid = pid_of(host)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: (look(host, ref).lag_seconds or 0) > HANGS_AFTER, "its lag grows while it hangs", seconds=20)
+        assert look(host, ref).state is EngineState.RUNNING
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: look(host, ref).lag_seconds == 0.0, "it has caught up")

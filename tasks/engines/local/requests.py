@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 CHECK_WITHIN: Final = 10.0  # seconds a check may take before it is ended
 DIRTY_SHOWN: Final = 20
 LOG_LINES: Final = 1_000
+#: A process that goes round its loop tells of itself every 2 s at least; one that hangs in a write does not.
+HANGS_AFTER: Final = 5.0
 
 Answer = JSON
 Reply = Callable[[Answer], None]
@@ -217,6 +219,7 @@ class Desk:
         state = self._state(ref, run_dir, shown) if newest == ref.epoch else EngineState.ABSENT
         own = shown if shown.get("epoch") == ref.epoch else {}
         counters = Counters(**shown.get("counters", {}))
+        lag_seconds, lag_rows = _lag(state, own)
         return Observation(
             ref=ref,
             state=state,
@@ -224,8 +227,8 @@ class Desk:
             at=time.time(),
             counters=counters,
             offset_text=shown.get("offset_text", ""),
-            lag_seconds=own.get("lag_seconds"),
-            lag_rows=own.get("lag_rows"),
+            lag_seconds=lag_seconds,
+            lag_rows=lag_rows,
             last_write_at=shown.get("last_write_at"),
             delivery_ms=own.get("delivery_ms"),
             event_lag_ms=own.get("event_lag_ms"),
@@ -319,6 +322,14 @@ def _check_result(received: bytes, ended: bool) -> list[JSON]:
         else ("check_timeout", f"The check did not end within {CHECK_WITHIN:.0f} s.")
     )
     return [asdict(transient(code, cause, "Try again; the engine's output may say more."))]
+
+
+def _lag(state: EngineState, own: JSON) -> tuple[float | None, int | None]:
+    """Return lag in seconds and rows. What a hanging process told last is old: it falls behind as long as it hangs."""
+    silent = time.time() - own.get("at", 0.0)
+    if state is EngineState.RUNNING and silent > HANGS_AFTER:
+        return (own.get("lag_seconds") or 0.0) + silent, own.get("lag_rows") or None
+    return own.get("lag_seconds"), own.get("lag_rows")
 
 
 def _refuse_odd_name(task: str) -> None:
