@@ -80,6 +80,18 @@ tasks:
     source: {connection: shop, object: orders, cursor: id}
     target: {connection: warehouse, object: orders_audit}
     start: latest
+alert_rules:
+  - name: failed
+    description: A task is a Failure.
+    metric: task_failure
+    severity: urgent
+    resolve_after: 0
+    to: {owner: true}
+  - {name: missing-objects, metric: detection_exception, severity: urgent, resolve_after: 0, to: {owner: true}}
+  - {name: behind, description: The source grows faster than the task reads., metric: no_progress, threshold: 30}
+  - {name: no-snapshot, metric: no_snapshot}
+  - {name: restarts-often, metric: restarts_10m, threshold: 2}
+  - {name: paused-for-long, metric: paused_long, severity: normal}
 """
 
 _ACTOR: Final = Actor(name="demo")

@@ -75,6 +75,10 @@
       event.detail.shouldSwap = false;
       return;
     }
+    if (target.id === "alert_badge") {
+      const count = [...fragment.querySelectorAll("[data-open-alerts]")].map((one) => one.title).join(", ");
+      announce(`Alerts: ${count || "none open"}`);
+    }
     const next = fragment.querySelector("[data-status]");
     const now = target.matches("[data-status]") ? target : target.querySelector("[data-status]");
     if (next && now && next.dataset.status !== now.dataset.status) {

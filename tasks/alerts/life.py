@@ -13,7 +13,7 @@ from django.utils import timezone
 from tasks.alerts import notices, wording
 from tasks.alerts.metrics import METRICS
 from tasks.alerts.notices import SYSTEM, note
-from tasks.alerts.readings import Values, breaking, must_last, undecided
+from tasks.alerts.readings import Values, breaking, covers, must_last, undecided
 from tasks.models import Alert, AlertEventKind, AlertPending, AlertRule, Comparison, NoticeKind, Task
 
 #: One that breaks again this soon after it resolved is the same alert: it is not told about anew before its interval.
@@ -69,13 +69,14 @@ def _clear(rule: AlertRule, alerts: list[Alert], now: datetime) -> None:
             alert.clear_since = now
             alert.save(update_fields=["clear_since"])
         elif alert.clear_since is None or now - alert.clear_since >= wait:
-            resolve(alert, _why_well(alert), now)
+            resolve(alert, _why_well(rule, alert), now)
 
 
-def _why_well(alert: Alert) -> str:
-    task = Task.objects.filter(pk=alert.task_id).first()
-    label = METRICS[alert.metric].label
-    return f"{label} is as it should be; the task is {task.get_status_display()}." if task else "The task is gone."
+def _why_well(rule: AlertRule, alert: Alert) -> str:
+    task = Task.objects.select_related("owner").get(pk=alert.task_id)  # it takes its alerts with it when it goes
+    if not covers(rule, task):
+        return "The rule is not for this task any more."
+    return f"{METRICS[alert.metric].label} is as it should be; the task is {task.get_status_display()}."
 
 
 def resolve(alert: Alert, reason: str, now: datetime, actor_name: str = SYSTEM) -> None:
@@ -97,9 +98,7 @@ def _open(rule: AlertRule, found: Values, unclear: set[int], now: datetime) -> N
     if not found:
         return
     AlertPending.objects.filter(rule=rule, task__in=found).delete()
-    lately = Alert.objects.filter(rule=rule, task__in=found, resolved_at__gte=now - FLAPS_WITHIN).order_by(
-        "resolved_at"
-    )
+    lately = Alert.objects.filter(rule=rule, task__in=found, resolved_at__gte=now - FLAPS_WITHIN)
     again = {alert.task_id: alert for alert in lately.order_by("resolved_at", "pk")}
     # A task may have been deleted since it was read.
     for pk in Task.objects.filter(pk__in=found).order_by("pk").values_list("pk", flat=True):

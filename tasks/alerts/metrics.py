@@ -50,6 +50,11 @@ class Metric:
         """Whether the window is what is looked at, rather than how long it must last."""
         return self.how in (How.RATE, How.GROWTH)
 
+    @property
+    def is_of_time(self) -> bool:
+        """Whether it tells for how long, or how often, something is wrong: less of it is never worth an alert."""
+        return self.how not in (How.RATE, How.GROWTH, How.NOW)
+
 
 _M = AlertMetric
 _ALL: Final = (

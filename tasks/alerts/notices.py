@@ -71,7 +71,8 @@ def _channels(channels: Any) -> Iterator[Recipient]:
 def send_due(now: datetime | None = None) -> None:
     """Put into the outbox what is due to be told of open alerts. Several workers may try: one of them does it."""
     now = now or timezone.now()
-    due = Alert.objects.filter(next_notice_at__lte=now).order_by("next_notice_at", "pk")
+    # What nobody knows yet goes before reminders: under a cap those would take its place for ever.
+    due = Alert.objects.filter(next_notice_at__lte=now).order_by("told", "next_notice_at", "pk")
     for pk in list(due.values_list("pk", flat=True)[:CHUNK]):
         with transaction.atomic():
             locked = Alert.objects.select_for_update(skip_locked=True, of=("self",)).select_related(

@@ -8,9 +8,63 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MOST: Final = 20
+_ALL_DAY: Final = ("00:00", "00:00")
 
 #: {"days": [0, 5], "from": "22:00", "to": "06:00"}: the days on which it begins, Monday is 0; past midnight it goes on.
 Quiet = dict[str, Any]
+
+
+def parse(text: str) -> Quiet:
+    """Return the span that `text` says: "mon-fri 22:00-06:00", "sat,sun all day", "daily 12:00-13:00".
+
+    Raises ValueError with a sentence.
+    """
+    days, _, times = text.strip().lower().partition(" ")
+    begin, end = _ALL_DAY
+    if times.strip() != "all day":
+        begin, dash, end = (part.strip() for part in times.partition("-"))
+        if not dash:
+            raise ValueError(f"{text!r} is no quiet time; write it as mon-fri 22:00-06:00, or sat,sun all day.")
+        end = "00:00" if end == "24:00" else end
+        if clock(begin) == clock(end) and (begin, end) != _ALL_DAY:
+            raise ValueError(f"{text!r} begins when it ends; for all of a day write all day.")
+    return {"days": _days(days, text), "from": begin, "to": end}
+
+
+def _days(words: str, text: str) -> list[int]:
+    if words == "daily":
+        return list(range(7))
+    found: set[int] = set()
+    for part in words.split(","):
+        first, dash, last = part.partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
+            raise ValueError(f"{text!r} names no weekdays; they are {', '.join(DAYS)}, mon-fri, or daily.")
+        begin = DAYS.index(first)
+        length = (DAYS.index(last) - begin) % 7 + 1 if dash else 1
+        found |= {(begin + n) % 7 for n in range(length)}
+    return sorted(found)
+
+
+def words(span: Quiet) -> str:
+    """Return `span` as people write it: what `parse` reads."""
+    times = "all day" if (span["from"], span["to"]) == _ALL_DAY else f"{span['from']}-{span['to']}"
+    return f"{_day_words(span['days'])} {times}"
+
+
+def _day_words(days: list[int]) -> str:
+    if len(days) == len(DAYS):
+        return "daily"
+    parts: list[list[int]] = []
+    for day in days:
+        if parts and parts[-1][-1] == day - 1:
+            parts[-1].append(day)
+        else:
+            parts.append([day])
+    shown = [
+        f"{DAYS[part[0]]}-{DAYS[part[-1]]}" if len(part) > 2 else ",".join(DAYS[day] for day in part) for part in parts
+    ]
+    return ",".join(shown)
 
 
 def clock(text: str) -> time:

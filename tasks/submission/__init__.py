@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from tasks.models import Connection, ResourceGroup
-from tasks.submission.plans import Plan, TaskPlan
+from tasks.submission.alerts import Known, read_recipient_group, read_rule
+from tasks.submission.changes import Change
+from tasks.submission.plans import Plan, RulePlan, TaskPlan
 from tasks.submission.reading import read_connection, read_group, read_task
 from tasks.submission.sections import Notes, Problem, Section, SubmissionInvalid, load
-from tasks.submission.writing import Change, compare, write, write_task
+from tasks.submission.writing import compare, write, write_task
 
 __all__ = [
     "Change",
     "Plan",
     "Problem",
+    "RulePlan",
     "SubmissionInvalid",
     "TaskPlan",
+    "check_rule",
     "check_task",
     "submit",
     "write_task",
@@ -51,13 +55,17 @@ def _plan(value: Any, notes: Notes, base: Path) -> Plan:
     connections = [read_connection(section, base) for section in top.sections("connections")]
     known_groups, kinds = _known(groups, connections)
     tasks = [read_task(section, kinds, known_groups) for section in top.sections("tasks")]
+    recipients = [read_recipient_group(section) for section in top.sections("recipient_groups")]
+    known = Known(*([plan.name for plan in plans] for plans in (tasks, groups, recipients)))
+    rules = [read_rule(section, known) for section in top.sections("alert_rules")]
     top.close()
-    if not (groups or connections or tasks) and not notes.problems:
-        notes.add("", "The file is empty: it has no resource_groups, connections or tasks.")
-    for key, plans in (("resource_groups", groups), ("connections", connections), ("tasks", tasks)):
+    plan = Plan(groups, connections, tasks, recipients, rules, notes.warnings)
+    if not any(plan.by_key().values()) and not notes.problems:
+        notes.add("", f"The file is empty: it has none of {', '.join(plan.by_key())}.")
+    for key, plans in plan.by_key().items():
         _refuse_twice(key, [plan.name for plan in plans], notes)
     _warn_of_shared_targets(tasks, notes)
-    return Plan(groups, connections, tasks, notes.warnings)
+    return plan
 
 
 def _known(groups: list[Any], connections: list[Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -82,6 +90,12 @@ def _warn_of_shared_targets(tasks: list[TaskPlan], notes: Notes) -> None:
         other = seen.setdefault((task.target_connection_id, task.target_object), task.name)
         if other != task.name:
             notes.warn(f"tasks[{n}].target.object", f"Task {other} writes {task.target_object} too.")
+
+
+def check_rule(values: dict[str, Any]) -> tuple[RulePlan, list[Problem]]:
+    """Validate one alert rule given in the file's form: the console's and the admin's way in."""
+    notes = Notes()
+    return read_rule(Section(values, "", notes), Known()), notes.problems
 
 
 def check_task(values: dict[str, Any]) -> tuple[TaskPlan, list[Problem]]:

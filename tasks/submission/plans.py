@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tasks.alerts.quiet import Quiet
+from tasks.models import Comparison, Scope, Severity
 from tasks.submission.sections import Problem
 
 
@@ -49,15 +51,62 @@ class TaskPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    name: str
+    url_env: str  # the variable that holds the address: never the address itself
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientGroupPlan:
+    name: str
+    description: str = ""
+    people: list[str] = field(default_factory=list)  # users' names
+    channels: list[ChannelPlan] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """Field names are those of the model; `people` and `groups` hold names. Times are in seconds."""
+
+    name: str
+    metric: str
+    description: str = ""
+    enabled: bool = True
+    severity: str = Severity.IMPORTANT.value
+    scope: str = Scope.ALL.value
+    names: list[str] = field(default_factory=list)
+    comparison: str = Comparison.ABOVE.value
+    threshold: float = 0.0
+    window: int = 0
+    resolve_after: int = 60
+    interval: int = 3_600
+    cap: int = 60
+    cap_period: int = 3_600
+    quiet: list[Quiet] = field(default_factory=list)
+    zone: str = "UTC"
+    to_owner: bool = False
+    people: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     groups: list[GroupPlan]
     connections: list[ConnectionPlan]
     tasks: list[TaskPlan]
+    recipient_groups: list[RecipientGroupPlan] = field(default_factory=list)
+    alert_rules: list[RulePlan] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
+    def by_key(self) -> dict[str, list[Any]]:
+        """Return the plans by their key in the file."""
         return {
-            "resource_groups": [asdict(group) for group in self.groups],
-            "connections": [asdict(connection) for connection in self.connections],
-            "tasks": [asdict(task) for task in self.tasks],
+            "resource_groups": self.groups,
+            "connections": self.connections,
+            "tasks": self.tasks,
+            "recipient_groups": self.recipient_groups,
+            "alert_rules": self.alert_rules,
         }
+
+    def as_dict(self) -> dict[str, Any]:
+        return {key: [asdict(plan) for plan in plans] for key, plans in self.by_key().items()}

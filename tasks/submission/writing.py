@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
@@ -14,6 +14,8 @@ from django.utils import timezone
 from tasks.models import Connection, ResourceGroup, Task
 from tasks.models.fields import SecretUnreadable
 from tasks.statuses import Status
+from tasks.submission import alert_writing
+from tasks.submission.changes import Change
 from tasks.submission.plans import ConnectionPlan, GroupPlan, Plan, TaskPlan
 from tasks.submission.sections import Notes, SubmissionInvalid
 from tasks.transitions import write_history
@@ -31,16 +33,6 @@ HARMLESS: Final = {
 IN_USE: Final = (Status.RUNNING, Status.OPERATING, Status.PAUSED)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became, or would become, of one object: created, changed or unchanged."""
-
-    kind: str
-    name: str
-    what: str
-    fields: tuple[str, ...] = ()
-
-
 def compare(plan: Plan, notes: Notes) -> list[Change]:
     """Return what writing `plan` would change; note what may not be changed now."""
     changes = [_compare(ResourceGroup, "resource group", group, asdict(group)) for group in plan.groups]
@@ -53,6 +45,8 @@ def compare(plan: Plan, notes: Notes) -> list[Change]:
                 notes.add(f"connections[{n}]", fixed)
     for n, task in enumerate(plan.tasks):
         changes.append(_compare_task(task, f"tasks[{n}]", notes))
+    changes += [alert_writing.compare_recipient_group(group) for group in plan.recipient_groups]
+    changes += [alert_writing.compare_rule(rule) for rule in plan.alert_rules]
     return changes
 
 
@@ -146,6 +140,10 @@ def write(plan: Plan, notes: Notes, actor_name: str) -> list[Change]:
             _write_connection(connection, done["connection", connection.name])
         for task in plan.tasks:
             write_task(task, done["task", task.name], actor_name)
+        for recipients in plan.recipient_groups:
+            alert_writing.write_recipient_group(recipients, done["recipient group", recipients.name])
+        for rule in plan.alert_rules:
+            alert_writing.write_rule(rule, done["alert rule", rule.name], actor_name)
     return changes
 
 

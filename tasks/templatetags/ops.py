@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.template import Context
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from tasks.alerts.finding import open_by_severity
 from tasks.attention import Need
-from tasks.models import Task
-from tasks.views import charts, words, workers
+from tasks.models import Severity, Task
+from tasks.views import charts, htmx, words, workers
 
 register = template.Library()
 for _name in (
@@ -49,6 +52,19 @@ def icon(name: str) -> SafeString:
 def silence() -> workers.Silence | None:
     """Say since when no worker answers; None while one does."""
     return workers.silence()
+
+
+@register.simple_tag
+def open_alerts() -> dict[Severity, int]:
+    """Say how many alerts are open, by severity, the gravest first."""
+    return open_by_severity()
+
+
+@register.simple_tag(takes_context=True)
+def live_region(context: Context, name: str) -> SafeString:
+    """Show partials/<name>.html as a region that a poll keeps true."""
+    region = htmx.region(context.get("request"), name, f"tasks/partials/{name}.html", {})
+    return format_html('<div id="{}" data-version="{}">{}</div>', name, region["version"], region["html"])
 
 
 @register.simple_tag

@@ -50,7 +50,7 @@ def version_of(values: Iterable[Any]) -> str:
 
 
 def region(
-    request: HttpRequest, name: str, template: str, context: Mapping[str, Any], *, oob: bool = False
+    request: HttpRequest | None, name: str, template: str, context: Mapping[str, Any], *, oob: bool = False
 ) -> dict[str, Any]:
     """Render a live region; its version leaves out the ages in it, which console.js keeps true by itself."""
     html = render_to_string(template, dict(context), request=request)

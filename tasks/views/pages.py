@@ -20,13 +20,18 @@ from tasks.views.access import may_view
 
 
 @require_GET
-def worker_banner(request: HttpRequest) -> HttpResponse:
-    """Answer the poll of the banner."""
-    silence = workers.silence()
-    shown = htmx.shown(request).get("worker_banner", "")
-    if shown == ("silent" if silence else "answers"):
+def pulse(request: HttpRequest) -> HttpResponse:
+    """Answer the poll of what each page carries: the worker's banner and the badge of open alerts."""
+    shown = htmx.shown(request)
+    regions = [
+        htmx.region(request, name, f"tasks/partials/{name}.html", {}, oob=True)
+        for name in ("worker_banner", "alert_badge")
+        if name in shown
+    ]
+    changed = [region for region in regions if region["version"] != shown[region["id"]]]
+    if not changed:
         return htmx.no_change()
-    return render(request, "tasks/partials/worker_banner.html", {"silence": silence})
+    return render(request, "tasks/partials/accepted.html", {"regions": changed})
 
 
 @require_GET

@@ -125,7 +125,7 @@ def test_the_bulk_dialog_costs_the_same_for_many(
     for n in range(40):
         missing(f"m{n}")
     operator.get("/tasks/operations/detect/?status=detection_exception")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         text(operator, "/tasks/operations/detect/?status=detection_exception")
 
 

@@ -19,9 +19,11 @@ ROLES: Final = {
     "Viewers": ["view_task"],
     "Operators": ["operate_task", "stop_task"],
     "Configurers": [
-        f"{act}_{noun}" for noun in ("task", "connection", "resourcegroup") for act in ("add", "change", "delete")
+        f"{act}_{noun}"
+        for noun in ("task", "connection", "resourcegroup", "alertrule", "recipientgroup", "recipientchannel")
+        for act in ("add", "change", "delete")
     ]
-    + ["view_connection", "view_resourcegroup"],
+    + [f"view_{noun}" for noun in ("connection", "resourcegroup", "alertrule", "recipientgroup", "recipientchannel")],
 }
 
 
