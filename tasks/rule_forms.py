@@ -26,15 +26,15 @@ _SHOWN: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _DURATION: Final = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*([a-z]*)\s*\Z")
 
 
-class DurationField(forms.CharField):
+class DurationField(forms.Field):
     """A length of time as people write it: 90 s, 5 min, 1.5 h, 2 d. Its value is a whole number of seconds."""
 
     def __init__(self, **values: Any) -> None:
-        super().__init__(max_length=20, **values)
-        self.widget.attrs |= {"size": 8, "autocomplete": "off"}
+        super().__init__(**values)
+        self.widget.attrs |= {"size": 8, "maxlength": 20, "autocomplete": "off"}
 
-    def to_python(self, value: Any) -> int | None:  # type: ignore[override]
-        text = super().to_python(value)
+    def to_python(self, value: Any) -> int | None:
+        text = str(value or "").strip()[:40]
         if not text:
             return None
         match = _DURATION.match(text.lower())

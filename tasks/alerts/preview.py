@@ -72,7 +72,7 @@ def preview(rule: AlertRule, now: datetime) -> Preview:
     wait = _wait(rule, metric).total_seconds()
     for span in _undamped(rule, [span for span in spans if span.end - span.begin >= wait]):
         fires = span.begin + wait
-        if fires < begin:
+        if fires <= begin:
             found.before += 1
         else:
             name = shown[span.task]

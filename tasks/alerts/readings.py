@@ -69,7 +69,7 @@ def undecided(rule: AlertRule, task_ids: Iterable[int], now: datetime) -> set[in
     An operation is in progress, or an engine does not answer: an alert stays what it was.
     """
     how = METRICS[rule.metric].how
-    unknown = Q(status=Status.OPERATING)
+    unknown: Any = Q(status=Status.OPERATING)
     if METRICS[rule.metric].status is Status.OPERATING:
         return set()
     if how not in (How.STATUS, How.UNHEARD, How.RESTARTS):

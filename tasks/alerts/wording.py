@@ -31,29 +31,31 @@ def _seconds(value: float) -> str:
 
 
 def condition(rule: AlertRule | Alert) -> str:
-    """Return what breaks the rule: "Task delay more than 60 s, for 2 min"."""
+    """Return what breaks the rule: "Task delay: more than 60 s, for 2 min"."""
     metric = METRICS[rule.metric]
     text = metric.label
     if metric.threshold is not None:
-        text += f" {Comparison(rule.comparison).label} {amount(rule.threshold, metric.unit)}"
+        text += f": {Comparison(rule.comparison).label} {amount(rule.threshold, metric.unit)}"
     if metric.window is not None and rule.window:
         text += f", {'over' if metric.averages else 'for'} {_seconds(rule.window)}"
     return text
 
 
 def finding(alert: Alert) -> str:
-    """Return what was seen when it was last looked at: "Task delay is 95 s, more than 60 s"."""
+    """Return what was seen when it was last looked at: "Task delay: 95 s, more than 60 s"."""
     metric = METRICS[alert.metric]
     if metric.how is How.EXCEPTION:
         return f"{metric.label}: it runs, but with an error."
     if metric.threshold is None:
-        return f"{metric.label}, for {_seconds(alert.value)}."
+        return f"{metric.label}."
     limit = f"{Comparison(alert.comparison).label} {amount(alert.threshold, metric.unit)}"
-    return f"{metric.label} is {amount(alert.value, metric.unit)}, {limit}."
+    return f"{metric.label}: {amount(alert.value, metric.unit)}, {limit}."
 
 
 def worst(alert: Alert) -> str:
-    return amount(alert.worst, METRICS[alert.metric].unit or "s")
+    """Return the worst that was seen; empty of what is the case or is not."""
+    metric = METRICS[alert.metric]
+    return amount(alert.worst, metric.unit) if metric.threshold is not None else ""
 
 
 def link(path: str) -> str:
@@ -81,7 +83,7 @@ def body(alert: Alert, task: Task, kind: NoticeKind, now: datetime) -> str:
         f"Severity: {Severity(alert.severity).label}",
         f"Since: {alert.opened_at:%Y-%m-%d %H:%M:%S} UTC, {_seconds((now - alert.opened_at).total_seconds() // 1)} ago",
     ]
-    if kind is NoticeKind.RESOLVED:
+    if kind is NoticeKind.RESOLVED and worst(alert):
         lines.append(f"At its worst: {worst(alert)}")
     pages = (("Alert", alert.get_absolute_url()), ("Task", task.get_absolute_url()))
     lines += [f"{label}: {address}" for label, path in pages if (address := link(path))]

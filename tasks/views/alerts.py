@@ -46,6 +46,7 @@ def row_of(alert: Alert, now: datetime) -> dict[str, Any]:
         "condition": wording.condition(alert),
         "state": _state(alert, now),
         "failed": getattr(alert, "failed", 0),
+        "sent": getattr(alert, "sent", 0),
     }
 
 
@@ -62,7 +63,7 @@ def _state(alert: Alert, now: datetime) -> dict[str, Any]:
 
 def shown_alerts() -> Any:
     failed = Count("notifications", filter=Q(notifications__state=NoticeState.FAILED))
-    return Alert.objects.select_related("task", "rule").annotate(failed=failed)
+    return Alert.objects.select_related("task", "rule").annotate(failed=failed, sent=Count("notifications"))
 
 
 @require_GET
@@ -118,13 +119,18 @@ def _viewable_alert(request: HttpRequest, alert_id: int) -> Alert:
 
 @require_GET
 def alert_page(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """What is the matter, what can be done about it, and what was; for htmx the parts that changed."""
     alert = _viewable_alert(request, alert_id)
-    region = htmx.region(request, "alert", "tasks/partials/alert.html", _context(alert))
-    if htmx.wants_fragment(request):
-        return htmx.no_change() if _is_shown(request, region) else _region(request, region)
+    names = ("alert_head", "alert_life")
+    told = _context(alert)
+    is_poll = htmx.wants_fragment(request)
+    regions = [htmx.region(request, name, f"tasks/partials/{name}.html", told, oob=is_poll) for name in names]
+    if is_poll:
+        changed = [region for region in regions if not _is_shown(request, region)]
+        return render(request, "tasks/partials/accepted.html", {"regions": changed}) if changed else htmx.no_change()
     context = {
         "alert": alert,
-        "region": region,
+        "regions": regions,
         "silences": [(code, label) for code, (label, _) in SILENCES.items()],
         "may_operate": request.user.has_perm(OPERATE),
         "is_silenced": alert.silenced_until is not None and alert.silenced_until > timezone.now(),
@@ -133,7 +139,7 @@ def alert_page(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def _context(alert: Alert) -> dict[str, Any]:
-    sent = alert.notifications.annotate(tried=Count("tries")).order_by("-pk")[: _MESSAGES + 1]
+    sent = alert.notifications.order_by("-pk")[:_MESSAGES]
     return {
         **row_of(alert, timezone.now()),
         "alert": alert,
@@ -143,7 +149,7 @@ def _context(alert: Alert) -> dict[str, Any]:
         "events": [
             {"it": event, "label": AlertEventKind(event.kind).label} for event in alert.events.order_by("-pk")[:_EVENTS]
         ],
-        "messages_sent": [message_row(message) for message in sent[:_MESSAGES]],
+        "messages_sent": [message_row(message) for message in sent],
     }
 
 

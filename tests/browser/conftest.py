@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -78,3 +79,26 @@ def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
     page.fill("input[name=password]", password)
     page.click("form [type=submit]")
     page.wait_for_url("**/tasks/**")
+
+
+def scan(chromium: Browser, console: Stack, scheme: str, addresses: list[str]) -> None:
+    """See that axe-core finds nothing on the pages, and that none of them is wider than its window."""
+    for width in (1400, 360):
+        context = chromium.new_context(
+            base_url=console.url,
+            color_scheme=scheme,  # type: ignore[arg-type]
+            viewport={"width": width, "height": 900},
+        )
+        page = context.new_page()
+        sign_in(page)
+        for address in addresses:
+            page.goto(address)
+            found = Axe().run(page).response["violations"]
+            said = [
+                f"{address} at {width}: {it['id']}: {it['help']}: {node['html'][:200]}"
+                for it in found
+                for node in it["nodes"]
+            ]
+            assert not said, "\n".join(said)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        context.close()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tasks.models import Sample
 from tasks.statuses import Operation
-from tests.browser.conftest import sign_in
+from tests.browser.conftest import scan
 from tests.stack import Stack
 from tests.waiting import wait_for
 
@@ -78,28 +77,6 @@ def test_the_overview_tells_of_a_need_as_it_comes_and_goes(console: Stack, page:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_shuts_anybody_out(chromium: Browser, console: Stack, watched: int, scheme: str) -> None:
-    for width in (1400, 360):
-        context = chromium.new_context(
-            base_url=console.url,
-            color_scheme=scheme,
-            viewport={"width": width, "height": 900},
-        )
-        page = context.new_page()
-        sign_in(page)
-        for address in (
-            "/",
-            f"/tasks/{watched}/metrics/?range=15m&table=1",
-            f"/tasks/{watched}/logs/",
-            f"/tasks/{watched}/",
-            "/tasks/",
-        ):
-            page.goto(address)
-            found = Axe().run(page).response["violations"]
-            said = [
-                f"{address} at {width}: {it['id']}: {it['help']}: {node['html'][:200]}"
-                for it in found
-                for node in it["nodes"]
-            ]
-            assert not said, "\n".join(said)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        context.close()
+    task = f"/tasks/{watched}/"
+    addresses = ["/", f"{task}metrics/?range=15m&table=1", f"{task}logs/", task, "/tasks/"]
+    scan(chromium, console, scheme, addresses)
