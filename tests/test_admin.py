@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from tasks.models import Connection, ResourceGroup, StatusChange, Task
+from tasks.models import (
+    Alert,
+    AlertRule,
+    Connection,
+    Notification,
+    RecipientChannel,
+    ResourceGroup,
+    StatusChange,
+    Task,
+)
 from tasks.statuses import Status
 from tests.factories import make_connection, make_group, make_snapshot, make_task, make_user
 
@@ -180,3 +190,93 @@ def test_a_list_costs_the_same_queries_however_long(
         make_snapshot(make_task(status=Status.RUNNING, group_id=f"group-{n}"))
     with django_assert_max_num_queries(8):
         assert staff.get(f"/admin/tasks/{name}/").status_code == 200
+
+
+# --- alerts -----------------------------------------------------------------------------------------------
+
+RULE = {
+    "name": "late",
+    "description": "",
+    "enabled": "on",
+    "severity": "urgent",
+    "metric": "task_delay",
+    "comparison": "above",
+    "threshold": "90",
+    "window": "2 min",
+    "resolve_after": "60",
+    "scope": "all",
+    "names": "",
+    "interval": "1 h",
+    "cap": "5",
+    "cap_period": "1 h",
+    "quiet": "",
+    "zone": "UTC",
+    "people": "",
+}
+
+
+def test_a_rule_is_made_changed_and_deleted(staff: Client) -> None:
+    assert staff.post("/admin/tasks/alertrule/add/", RULE).status_code == 302
+    rule = AlertRule.objects.get()
+    assert (rule.threshold, rule.window, rule.severity) == (90.0, 120, "urgent")
+    path = f"/admin/tasks/alertrule/{rule.pk}/change/"
+    assert 'value="2 min"' in staff.get(path).content.decode()
+    assert staff.post(path, {**RULE, "threshold": "60"}).status_code == 302
+    rule.refresh_from_db()
+    assert rule.threshold == 60.0
+    staff.post(path, {**RULE, "metric": "task_failure"})  # what this one does not ask for does not count
+    rule.refresh_from_db()
+    assert (rule.metric, rule.threshold) == ("task_failure", 0.0)
+    task = make_task(status=Status.RUNNING)
+    alert = Alert.objects.create(
+        rule=rule,
+        task=task,
+        rule_name="late",
+        severity="urgent",
+        metric="task_delay",
+        comparison="above",
+        threshold=60,
+        window=0,
+        opened_at=timezone.now(),
+        value=90,
+        worst=90,
+        seen_at=timezone.now(),
+    )
+    staff.post(f"/admin/tasks/alertrule/{rule.pk}/delete/", {"post": "yes"})
+    alert.refresh_from_db()
+    assert (alert.rule, alert.resolve_reason) == (None, "The rule was deleted.")
+
+
+def channel(**values: str) -> dict[str, str]:
+    return {
+        "name": "on-call",
+        "description": "",
+        "channels-TOTAL_FORMS": "1",
+        "channels-INITIAL_FORMS": "0",
+        "channels-0-name": "chat",
+        **values,
+    }
+
+
+def test_the_address_of_a_channel_is_never_shown_only_replaced(staff: Client) -> None:
+    add = "/admin/tasks/recipientgroup/add/"
+    answer = staff.post(add, channel(**{"channels-0-url": "nosuch://t0ken-one"})).content.decode()
+    assert "apprise can&#x27;t read this nosuch:// address" in answer
+    assert "t0ken-one" not in answer
+    assert staff.post(add, channel(**{"channels-0-url": ""})).status_code == 200  # a new one needs its address
+    assert staff.post(add, channel(**{"channels-0-url": "json://127.0.0.1/t0ken-one"})).status_code == 302
+    stored = RecipientChannel.objects.get()
+    assert (stored.service, stored.url()) == ("JSON", "json://127.0.0.1/t0ken-one")
+    path = f"/admin/tasks/recipientgroup/{stored.group_id}/change/"
+    assert "t0ken-one" not in staff.get(path).content.decode()
+    kept = {"channels-INITIAL_FORMS": "1", "channels-0-id": str(stored.pk), "channels-0-group": str(stored.group_id)}
+    assert staff.post(path, channel(**kept, **{"channels-0-url": ""})).status_code == 302
+    assert RecipientChannel.objects.get().url() == "json://127.0.0.1/t0ken-one"
+    assert staff.post(path, channel(**kept, **{"channels-0-url": "json://127.0.0.1/t0ken-two"})).status_code == 302
+    assert RecipientChannel.objects.get().url() == "json://127.0.0.1/t0ken-two"
+    staff.post("/admin/tasks/recipientgroup/", {"action": "send_test", "_selected_action": [stored.group_id]})
+    assert Notification.objects.get().kind == "test"
+    for page in ("alert", "notification", "alertrule", "recipientgroup"):
+        answer = staff.get(f"/admin/tasks/{page}/")
+        assert answer.status_code == 200
+        assert "t0ken" not in answer.content.decode()

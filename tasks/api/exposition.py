@@ -18,8 +18,18 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from tasks.alerts.finding import open_by_severity
 from tasks.api.auth import api
-from tasks.models import OperationRequest, OperationTotal, ResourceGroup, Task, WorkerHeartbeat
+from tasks.models import (
+    NoticeState,
+    Notification,
+    OperationRequest,
+    OperationTotal,
+    ResourceGroup,
+    Severity,
+    Task,
+    WorkerHeartbeat,
+)
 from tasks.statuses import Outcome, Status
 
 #: Tasks of which each is told; those with the longest names of all would still fit in what Prometheus takes.
@@ -47,6 +57,7 @@ class Console:
         yield from _operations()
         yield from _workers()
         yield from _engines()
+        yield from _alerts()
         if settings.OPS_METRICS_TASKS:
             yield from _each_task()
 
@@ -130,6 +141,19 @@ def _engines() -> Iterator[Metric]:
         capacity.add_metric([group.name], group.capacity)
         used.add_metric([group.name], counted.get(group.name, 0))
     yield from (answers, capacity, used)
+
+
+def _alerts() -> Iterator[Metric]:
+    counted = open_by_severity()
+    family = GaugeMetricFamily("opsconsole_alerts_open", "Open alerts by severity.", labels=["severity"])
+    for severity in Severity:
+        family.add_metric([severity.value], counted.get(severity, 0))
+    yield family
+    known = dict(Notification.objects.order_by().values_list("state").annotate(n=Count("pk")))
+    messages = GaugeMetricFamily("opsconsole_messages", "Messages of alerts on record, by state.", labels=["state"])
+    for state in NoticeState:
+        messages.add_metric([state.value], known.get(state.value, 0))
+    yield messages
 
 
 def _each_task() -> Iterator[Metric]:

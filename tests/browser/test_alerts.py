@@ -1,4 +1,4 @@
-"""What an on-call person lives through: lag, an alert, the message on the phone, acknowledgement, and that it is over."""
+"""What an on-call person lives through: lag, an alert, the message, acknowledgement, and that it is over."""
 
 from __future__ import annotations
 
