@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks import metrics, series
-from tasks.models import GroupSample, Run, Sample, Task
+from tasks.alerts import life
+from tasks.alerts.metrics import METRICS
+from tasks.models import Alert, AlertRule, GroupSample, Run, Sample, Task
 from tasks.snapshots import moment
 from tasks.statuses import Status
 from tests.factories import make_group, make_task
@@ -59,6 +63,32 @@ def _measure(directory: Path) -> None:
         with CaptureQueriesContext(connection) as queries:
             seconds = min(_timed(lambda span=span: series.of_run(run, T + DAY - span, T + DAY, T + DAY)) for _ in "123")
         print(f"metrics  a series of {name:7} {seconds * 1000:6.1f} ms   {len(queries) // 3} queries")
+
+
+    _measure_alerts(moment(T + DAY))
+
+
+def _measure_alerts(now: Any) -> None:
+    """All 21 metrics as rules for all tasks: a pass while all is well, and while every task breaks one of them."""
+    every = settings.OPS_ALERT_SECONDS
+    for code, metric in METRICS.items():
+        AlertRule.objects.create(
+            name=code, metric=code, comparison=metric.comparison, threshold=metric.threshold or 0, window=60
+        )
+    AlertRule.objects.filter(metric__in=("no_progress", "task_delay", "read_throughput", "write_throughput")).update(
+        threshold=0, comparison="below"
+    )
+    Task.objects.update(observed_at=now, status_since=now - timedelta(days=1), lag_rows=0)
+    well = [_timed(lambda: life.judge_all(now)) for _ in range(5)]
+    AlertRule.objects.filter(metric="task_delay").update(comparison="above", threshold=60, window=0)
+    Task.objects.update(lag_seconds=90.0)
+    opening = _timed(lambda: life.judge_all(now))
+    broken = [_timed(lambda: life.judge_all(now)) for _ in range(3)]
+    assert Alert.objects.filter(metric="task_delay").count() == TASKS
+    print(
+        f"alerts   {len(METRICS)} rules for {TASKS:,} tasks, a pass each {every} s: {median(well) / every:.1%} of that "
+        f"when all is well, {median(broken) / every:.1%} with {TASKS:,} open alerts; opening those took {opening:.2f} s"
+    )
 
 
 def _fill(begin: int, end: int) -> None:
