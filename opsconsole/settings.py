@@ -126,6 +126,12 @@ TEMPLATES = [
             ],
         },
     },
+    {
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "NAME": "rows",
+        "DIRS": [BASE_DIR / "templates" / "rows"],
+        "OPTIONS": {"trim_blocks": True, "lstrip_blocks": True},
+    },
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "tasks:list"
@@ -174,6 +180,9 @@ def database(url: str) -> dict[str, object]:
 
 DATABASES = {"default": database(env.text("DATABASE_URL") or f"sqlite:///{OPS_DATA_DIR / 'console.db'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Of each process, for seconds: what many pages ask for at once and none needs to the moment.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 1_000}}}
 
 LANGUAGE_CODE = "en"
 USE_I18N = True

@@ -188,8 +188,23 @@ class Task(models.Model):
             models.CheckConstraint(condition=~Q(name=""), name="task_name_given"),
         ]
         indexes = [
+            # One for each order of the list (tasks.tables): its first page costs the same however many there are.
             models.Index(fields=["status", "name"], name="task_by_status"),
             models.Index(fields=["group", "name"], name="task_by_group"),
+            models.Index(fields=["-status_since", "name", "id"], name="task_by_age"),
+            models.Index(fields=["owner", "name"], name="task_by_owner"),
+            models.Index(fields=["source_connection", "source_object", "name"], name="task_by_source"),
+            models.Index(fields=["target_connection", "target_object", "name"], name="task_by_target"),
+            models.Index(fields=["write_mode", "name"], name="task_by_mode"),
+            models.Index(fields=["rows_read", "name"], name="task_by_rows_read"),
+            models.Index(fields=["rows_written", "name"], name="task_by_rows_written"),
+            models.Index(fields=["lag_seconds", "lag_rows", "name"], name="task_by_lag"),
+            models.Index(fields=["last_request", "name"], name="task_by_last_request"),
+            models.Index(
+                fields=["name"],
+                condition=Q(status=Status.INITIALIZE, submitted_at__isnull=False),
+                name="task_never_run",
+            ),
             models.Index(fields=["id"], condition=Q(status=Status.OPERATING), name="task_operating"),
             models.Index(fields=["id"], condition=Q(status=Status.RUNNING), name="task_running"),
             models.Index(fields=["restart_at"], condition=Q(restart_at__isnull=False), name="task_restart_due"),

@@ -22,7 +22,7 @@ from tasks.models.run import AttemptCause
 from tasks.statuses import Status
 from tasks.views import htmx
 from tasks.views.access import viewable_task
-from tasks.views.rows import buttons_of, kinds_of, overlays_of
+from tasks.views.rows import buttons_of, kinds_of, overlays_of, render_buttons
 
 _DIRTY_ROWS = 10
 _RUNS = 5
@@ -72,7 +72,7 @@ def _header(request: HttpRequest, task: Task) -> dict[str, Any]:
         "task": task,
         "status": Status(task.status),
         "overlays": [overlay for overlay in overlays_of(task, timezone.now()) if overlay.name != "fault"],
-        "buttons": buttons_of(task, facts, task.get_absolute_url()),
+        "buttons": render_buttons("header", task.name, buttons_of(task, facts, task.get_absolute_url())),
         "last_change": StatusChange.objects.filter(task=task).order_by("-pk").first(),
         "open_request": facts.open_request,
         "last_request": task.last_request,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,16 +18,13 @@ from tasks.statuses import Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
 from tasks.views import htmx
 from tasks.views.access import may_view
-from tasks.views.rows import build_rows, versions_of
+from tasks.views.rows import build_rows, render_rows, shown_tasks
+from tasks.views.versions import versions_of
 
 #: A list of choices longer than this is no choice; the query takes any name all the same.
 _CHOICES = 200
-# What the list doesn't show is not read: a task's options can be long.
-_UNSHOWN = ("description", "source_options", "target_key", "offset_text", "fault_advice", "fault_subject")
-
-
-def shown_tasks() -> Any:
-    return Task.objects.submitted().select_related("owner", "last_request").defer(*_UNSHOWN)
+#: Seconds for which what was counted, and what can be chosen, is not asked for again.
+_FRESH = 3
 
 
 @require_GET
@@ -33,20 +32,24 @@ def task_list(request: HttpRequest) -> HttpResponse:
     """The list, or for htmx its table alone."""
     may_view(request)
     asked = TaskFilter.read(request.GET)
-    table = TaskTable(asked.apply(shown_tasks()).order_by("name", "pk"))
+    counts = counts_of(asked)
+    # Ordered and cut by their keys alone: a deep page must not join what it skips.
+    table = TaskTable(asked.apply(Task.objects.submitted()).order_by("name", "pk").values("pk"))
     table.order_by = [asked.sort] if asked.sort else []
-    page = _paginate(table, request.GET.get("page", ""))
-    rows = build_rows((row.record for row in page.object_list), request.user.has_perm)
+    page = _paginate(table, request.GET.get("page", ""), counts["found"])
+    keys = [row.record["pk"] for row in page.object_list]
+    by_key = {task.pk: task for task in shown_tasks().filter(pk__in=keys).order_by()}
+    rows = build_rows((by_key[pk] for pk in keys if pk in by_key), request.user.has_perm)
     context = {
         "asked": asked,
         "table": table,
         "headings": _headings(table, asked),
-        "rows": rows,
+        "rows": render_rows(rows),
         "page": page,
         "previous": asked.query(page=page.previous_page_number()) if page.has_previous() else "",
         "next": asked.query(page=page.next_page_number()) if page.has_next() else "",
         "query": asked.query(),
-        **counts_of(asked),
+        **counts,
     }
     if not htmx.wants_fragment(request):
         context |= _choices()
@@ -64,14 +67,13 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
         for name, version in htmx.shown(request).items()
         if name.startswith("task-") and name[5:].isascii() and name[5:].isdigit() and len(name) < 23
     }
-    tasks = list(shown_tasks().filter(pk__in=shown).order_by("pk"))
-    versions = versions_of(tasks, request.user.has_perm)
-    changed = [task for task in tasks if versions[task.pk] != shown[task.pk]]
+    versions = versions_of(shown)
+    changed = [pk for pk, version in versions.items() if version != shown[pk]]
     gone = sorted(set(shown) - versions.keys())
     if not changed and not gone:
         return htmx.no_change()
-    rows = build_rows(changed, request.user.has_perm)
-    return render(request, "tasks/partials/changed_rows.html", {"rows": rows, "gone": gone})
+    rows = build_rows(shown_tasks().filter(pk__in=changed).order_by("pk"), request.user.has_perm)
+    return HttpResponse(render_rows(rows, oob=True, gone=gone))
 
 
 @require_GET
@@ -84,11 +86,12 @@ def status_counts(request: HttpRequest) -> HttpResponse:
     return render(request, "tasks/partials/status_counts.html", context)
 
 
-def _paginate(table: TaskTable, number: str) -> Any:
+def _paginate(table: TaskTable, number: str, count: int) -> Any:
     """Show the page asked for, or the nearest there is."""
     wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 1
-    last = BoundedPaginator(table.rows, PER_PAGE).num_pages
-    table.paginate(paginator_class=BoundedPaginator, per_page=PER_PAGE, page=min(max(wanted, 1), last))
+    last = BoundedPaginator(table.rows, PER_PAGE, known_count=count).num_pages
+    page = min(max(wanted, 1), last)
+    table.paginate(paginator_class=BoundedPaginator, per_page=PER_PAGE, page=page, known_count=count)
     return table.page
 
 
@@ -114,7 +117,8 @@ def _next_sort(name: str, sorted_by: str, descending: bool) -> str:
 
 
 def counts_of(asked: TaskFilter) -> dict[str, Any]:
-    counted = asked.counts()
+    """Return what stands above the list. Counted anew after some seconds: many look, and a poll brings the rest."""
+    counted = cache.get_or_set(f"counts:{htmx.version_of([replace(asked, status=(), sort='')])}", asked.counts, _FRESH)
     counts = [
         {
             "status": status,
@@ -127,6 +131,7 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
     ]
     return {
         "counts": counts,
+        "found": sum(n for status, n in counted.items() if not asked.status or status in asked.status),
         "counts_version": htmx.version_of([counted]),
         "total": f"{sum(counted.values()):,}{'+' if max(counted.values()) >= COUNT_LIMIT else ''}",
         "all_query": asked.query(status=()),
@@ -135,6 +140,11 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
 
 
 def _choices() -> dict[str, Any]:
+    found: dict[str, Any] = cache.get_or_set("choices", _load_choices, _FRESH)
+    return found
+
+
+def _load_choices() -> dict[str, Any]:
     users = get_user_model().objects.filter(is_active=True).order_by("username", "pk")
     connections = Connection.objects.order_by("name", "pk").values_list("name", flat=True)
     return {

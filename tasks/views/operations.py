@@ -19,8 +19,7 @@ from tasks.statuses import Channel, Operation, Status
 from tasks.views import htmx
 from tasks.views.access import named_operation, viewable_task
 from tasks.views.detail import live_regions
-from tasks.views.listing import shown_tasks
-from tasks.views.rows import build_rows
+from tasks.views.rows import build_rows, render_rows, shown_tasks
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -79,7 +78,7 @@ def _accepted(request: HttpRequest, task: Task, operation: Operation) -> HttpRes
         messages.success(request, said)
         return redirect(task)
     task = shown_tasks().get(pk=task.pk)
-    context: dict[str, Any] = {"rows": build_rows([task], request.user.has_perm)}
+    context: dict[str, Any] = {"rows": render_rows(build_rows([task], request.user.has_perm), oob=True)}
     path = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
     if path.startswith(task.get_absolute_url()):
         context = {"regions": live_regions(request, viewable_task(request, task.pk), ["task_header"])}

@@ -64,7 +64,6 @@ def _measure(directory: Path) -> None:
             seconds = min(_timed(lambda span=span: series.of_run(run, T + DAY - span, T + DAY, T + DAY)) for _ in "123")
         print(f"metrics  a series of {name:7} {seconds * 1000:6.1f} ms   {len(queries) // 3} queries")
 
-
     _measure_alerts(moment(T + DAY))
 
 

@@ -1,0 +1,106 @@
+"""What a row of the list reads like, in a dozen letters: a poll compares them, and fetches only what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from django.db.models import F
+from django.utils import timezone
+
+from tasks.guards import places_used, with_facts
+from tasks.models import Task
+from tasks.statuses import Outcome, Status
+from tasks.views import workers
+from tasks.views.htmx import version_of
+
+
+class Seen(NamedTuple):
+    """What decides how a row reads: of the task, its owner, its group and its last request."""
+
+    pk: int
+    name: str
+    status: str
+    status_since: datetime
+    paused_how: str
+    source_connection_id: str
+    source_object: str
+    target_connection_id: str
+    target_object: str
+    write_mode: str
+    group_id: str
+    rows_read: int
+    rows_written: int
+    lag_seconds: float | None
+    lag_rows: int | None
+    engine_state: str
+    observed_at: datetime | None
+    restart_at: datetime | None
+    restarts_in_row: int
+    fault_cause: str
+    last_request_id: int | None
+    has_snapshot: bool
+    owner: str | None
+    group_enabled: bool | None  # None: there is no such group
+    group_capacity: int | None
+    outcome: str | None
+    requested_at: datetime | None
+
+
+_OWN: Final = Seen._fields[: Seen._fields.index("owner")]
+_JOINED: Final = (
+    "owner__username",
+    "group__enabled",
+    "group__capacity",
+    "last_request__outcome",
+    "last_request__requested_at",
+)
+_of_task: Final = attrgetter(*_OWN)
+
+
+def seen_of(task: Any) -> Seen:
+    """Return what is seen of one of the `shown_tasks`."""
+    owner, group, request = task.owner, task.group, task.last_request
+    return Seen(
+        *_of_task(task),
+        owner.get_username() if owner else None,
+        group.enabled if group else None,
+        group.capacity if group else None,
+        request.outcome if request else None,
+        request.requested_at if request else None,
+    )
+
+
+def versions_of(keys: Iterable[int]) -> dict[int, str]:
+    """Return the version of the row of each submitted task among `keys`, in two queries."""
+    columns = [name if name != "has_snapshot" else F("has_snapshot") for name in (*_OWN, *_JOINED)]
+    tasks = with_facts(Task.objects.submitted()).filter(pk__in=list(keys)).order_by()
+    rows = [Seen._make(row) for row in tasks.values_list(*columns)]
+    used = places_used({row.group_id for row in rows})
+    now = timezone.now()
+    return {row.pk: version(row, used.get(row.group_id, 0), now) for row in rows}
+
+
+def version(seen: Seen, group_used: int, now: datetime) -> str:
+    """Change whenever the row would read differently, but not with its ages: console.js keeps those true."""
+    is_unknown = seen.outcome == Outcome.UNKNOWN
+    is_full = seen.group_capacity is not None and group_used >= seen.group_capacity
+    # "... was requested 12 s ago" stands in a tooltip, where no clock ticks.
+    age = (now - seen.requested_at).total_seconds() // 10 if seen.requested_at and seen.outcome == Outcome.OPEN else 0
+    shown_at = seen.observed_at if is_unknown or is_unheard(seen, now) else None
+    # Of a group that is full its refusals say how full.
+    places = (group_used, seen.group_capacity) if is_full else ()
+    return version_of([*seen[:16], *seen[17:24], seen.outcome, shown_at, places, age])
+
+
+def is_unheard(task: Task | Seen, now: datetime) -> bool:
+    """Whether nobody can tell what a task does at this moment."""
+    if task.engine_state == "unreachable" and task.status in (Status.RUNNING, Status.OPERATING):
+        return True
+    if task.status != Status.RUNNING:
+        return False
+    # A task between two restarts has no process that could show anything.
+    newest = task.observed_at or task.status_since
+    return bool(task.restart_at is None and now - newest > workers.SILENT_AFTER)
