@@ -21,32 +21,42 @@ _FIELDS: Final = {
     "to.people": "people",
     "to.groups": "groups",
 }
-_UNITS: Final = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3_600, "hour": 3_600, "d": 86_400, "day": 86_400}
+_UNITS: Final = {
+    unit: seconds
+    for units, seconds in (
+        (("", "s", "sec", "secs", "second", "seconds"), 1),
+        (("m", "min", "mins", "minute", "minutes"), 60),
+        (("h", "hour", "hours"), 3_600),
+        (("d", "day", "days"), 86_400),
+    )
+    for unit in units
+}
 _SHOWN: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-_DURATION: Final = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*([a-z]*)\s*\Z")
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([a-z]*)\Z")
 
 
 class DurationField(forms.Field):
-    """A length of time as people write it: 90 s, 5 min, 1.5 h, 2 d. Its value is a whole number of seconds."""
+    """A length of time as people write it: 90 s, 5 min, 1.5 h, 2 d. Its value is in seconds, whole unless `exact`."""
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *, exact: bool = False, **values: Any) -> None:
         super().__init__(**values)
+        self.exact = exact
         self.widget.attrs |= {"size": 8, "maxlength": 20, "autocomplete": "off"}
 
-    def to_python(self, value: Any) -> int | None:
+    def to_python(self, value: Any) -> float | None:
         text = str(value or "").strip()[:40]
         if not text:
             return None
         match = _DURATION.match(text.lower())
-        unit = (match[2] if match[2] in _UNITS else match[2].rstrip("s")) if match else ""
-        if not match or (unit and unit not in _UNITS):
+        if not match or match[2] not in _UNITS:
             raise forms.ValidationError(f"{text} is no length of time; write it as 90 s, 5 min, 1 h or 2 d.")
-        return round(float(match[1]) * _UNITS.get(unit, 1))
+        seconds = float(match[1]) * _UNITS[match[2]]
+        return seconds if self.exact else round(seconds)
 
     def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, int | float) and value == int(value):
-            unit, seconds = next((u, s) for u, s in _SHOWN if value % s == 0 and (value or s == 1))
-            return f"{int(value) // seconds} {unit}"
+        if isinstance(value, int | float):
+            unit, seconds = next(((u, s) for u, s in _SHOWN if value % s == 0 and (value or s == 1)), ("s", 1))
+            return f"{value / seconds:g} {unit}" if value < 1e6 or seconds > 1 else f"{int(value)} {unit}"
         return value
 
 
@@ -74,7 +84,7 @@ class RuleForm(forms.ModelForm):
     )
     interval = DurationField(initial=3_600, label="Remind every", help_text="While it is open. 0: never.")
     cap = forms.IntegerField(
-        min_value=0, initial=60, label="At most", help_text="Messages of this rule per period. 0: no limit."
+        min_value=0, initial=60, label="At most", help_text="Notices per period, however many hear each. 0: no limit."
     )
     cap_period = DurationField(initial=3_600, label="Period")
     quiet = forms.CharField(
@@ -105,9 +115,9 @@ class RuleForm(forms.ModelForm):
         rule = copied or values.get("instance")
         values["initial"] = {**(_initial(metric, rule)), **(values.get("initial") or {})}
         super().__init__(*args, **values)
-        self.fields["groups"].choices = [  # type: ignore[attr-defined]
-            (name, name) for name in RecipientGroup.objects.order_by("name").values_list("name", flat=True)[:200]
-        ]
+        groups = list(RecipientGroup.objects.order_by("name").values_list("name", flat=True)[:200])
+        groups += [name for name in self.initial.get("groups", ()) if name not in groups]
+        self.fields["groups"].choices = [(name, name) for name in groups]  # type: ignore[attr-defined]
         if metric is not None:
             self._ask_only_what_counts(metric)
         for name in self.fields:
@@ -122,7 +132,7 @@ class RuleForm(forms.ModelForm):
             if metric.is_of_time:
                 del self.fields["comparison"]
             if metric.unit == "s":
-                self.fields["threshold"] = DurationField(label="Threshold")
+                self.fields["threshold"] = DurationField(label="Threshold", exact=True)
             else:
                 self.fields["threshold"].required = True
                 self.fields["threshold"].help_text = f"In {metric.unit}."
@@ -137,12 +147,15 @@ class RuleForm(forms.ModelForm):
         cleaned = super().clean() or {}
         if self.errors:
             return cleaned
-        plan, problems = check_rule(self._as_submitted(cleaned))
+        plan, problems = check_rule(self._as_submitted(cleaned), self.instance.names if self.instance.pk else ())
         for problem in problems:
             field = _FIELDS.get(problem.place, problem.place)
             self.add_error(field if field in self.fields else None, problem.sentence)
         cleaned["plan"] = plan
         return cleaned
+
+    def _save_m2m(self) -> None:
+        """People and groups are saved with the plan: here they are names, not keys."""
 
     def _as_submitted(self, cleaned: dict[str, Any]) -> dict[str, Any]:
         """Return the form's content as a submission file would give it."""

@@ -23,6 +23,8 @@ class HttpReceiver:
 
     port: int = 0
     answers: list[int] = field(default_factory=lambda: [200])
+    drips: bool = False  # takes a message, and lets its answer drip in until the receiver ends
+    over: threading.Event = field(default_factory=threading.Event)
     got: list[tuple[dict[str, str], Any]] = field(default_factory=list)
 
     @property
@@ -40,6 +42,12 @@ def http_receiver() -> Iterator[HttpReceiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if receiver.drips:
+                self.send_response(200)
+                while not receiver.over.wait(0.2):
+                    self.send_header("X-More", "later")
+                    self.flush_headers()
+                return
             answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
             if answer < 300:
                 receiver.got.append((dict(self.headers), json.loads(body)))
@@ -57,6 +65,7 @@ def http_receiver() -> Iterator[HttpReceiver]:
     try:
         yield receiver
     finally:
+        receiver.over.set()
         server.shutdown()
         server.server_close()
         thread.join(5)

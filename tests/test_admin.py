@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,17 +10,20 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from tasks.alerts import life, notices
 from tasks.models import (
     Alert,
     AlertRule,
     Connection,
     Notification,
     RecipientChannel,
+    RecipientGroup,
     ResourceGroup,
     StatusChange,
     Task,
 )
 from tasks.statuses import Status
+from tests.alerts.conftest import make_recipients, make_rule
 from tests.factories import make_connection, make_group, make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -245,6 +249,29 @@ def test_a_rule_is_made_changed_and_deleted(staff: Client) -> None:
     staff.post(f"/admin/tasks/alertrule/{rule.pk}/delete/", {"post": "yes"})
     alert.refresh_from_db()
     assert (alert.rule, alert.resolve_reason) == (None, "The rule was deleted.")
+
+
+def test_recipients_of_a_rule_are_names_not_keys(staff: Client) -> None:
+    """A group that is called 1 is not the group whose key is 1."""
+    for name in ("on-call", "1"):
+        RecipientGroup.objects.create(name=name)
+    sent = {**RULE, "people": "sigrid", "groups": "1"}
+    assert staff.post("/admin/tasks/alertrule/add/", sent).status_code == 302
+    rule = AlertRule.objects.get()
+    assert [group.name for group in rule.groups.all()] == ["1"]
+    assert staff.post(f"/admin/tasks/alertrule/{rule.pk}/change/", sent).status_code == 302
+    assert [person.get_username() for person in rule.people.all()] == ["sigrid"]
+
+
+def test_a_deleted_task_ends_its_alerts(staff: Client) -> None:
+    task = make_task("orders", status=Status.STOPPED)
+    rule = make_rule("task_stopped")
+    make_recipients(rule)
+    life.judge(rule.pk, timezone.now() + timedelta(seconds=1))
+    notices.send_due(timezone.now() + timedelta(seconds=2))
+    staff.post(f"/admin/tasks/task/{task.pk}/delete/", {"post": "yes"})
+    assert not Task.objects.exists()
+    assert list(Notification.objects.order_by("pk").values_list("kind", flat=True)) == ["opened"] * 2 + ["resolved"] * 2
 
 
 def channel(**values: str) -> dict[str, str]:

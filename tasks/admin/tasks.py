@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
+from tasks.alerts import life
 from tasks.models import Connection, ResourceGroup, Task
 from tasks.statuses import Status
 from tasks.submission import Change, TaskPlan, check_task, write_task
@@ -270,6 +271,16 @@ class TaskAdmin(admin.ModelAdmin):
             self.message_user(
                 request, f"{submitted} submitted; the console shows them as Initialize.", messages.SUCCESS
             )
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Task) -> None:
+        life.end_alerts_of_tasks([obj], "The task was deleted.", request.user.get_username())
+        obj.delete()
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        life.end_alerts_of_tasks(queryset, "The task was deleted.", request.user.get_username())
+        queryset.delete()
 
     def has_delete_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
         deletable = obj is None or obj.status in _DELETABLE

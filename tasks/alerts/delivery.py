@@ -11,15 +11,16 @@ import smtplib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Final
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
@@ -27,11 +28,16 @@ from tasks.alerts.addresses import AddressInvalid, plugin_of, scrubbed
 from tasks.models import DeliveryAttempt, NoticeKind, NoticeState, Notification, Severity
 from tasks.models.fields import SecretUnreadable
 
+log = logging.getLogger(__name__)
+
 #: Waits between two tries; past the last the message has failed.
 BACK_OFF: Final = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 900, 3_600))
-#: Longer than any send takes: until then nobody else sends a claimed message.
+#: What a send may take in all, and what is left of that for those under way when the worker is to end.
+WITHIN: Final = timedelta(seconds=30)
+AT_THE_END: Final = timedelta(seconds=5)
+#: Longer than that: until then nobody else sends a claimed message.
 CLAIM: Final = timedelta(minutes=2)
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +50,56 @@ class Outcome:
 
 
 def deliver(worker: str, ended: Callable[[], bool] = lambda: False) -> int:
-    """Send all that is due, or what was begun when `ended` says so; return how many messages were tried."""
+    """Send all that is due, or what was begun when `ended` says so; return how many messages were tried.
+
+    A receiver that lets a message drip in keeps its own place only: the others go on, and after WITHIN its message
+    counts as failed. Its thread is left behind; it can't be ended, but holds up nothing, not even the worker's end.
+    """
+    results: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    under_way: dict[int, tuple[Notification, float]] = {}
     count = 0
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="send") as pool:
-        while not ended() and (claimed := claim(worker, timezone.now())):
-            sends = {pool.submit(_timed, notification): notification for notification in claimed}
-            for send in as_completed(sends):
-                settle(sends[send], send.result(), worker, timezone.now())
-            count += len(claimed)
-    return count
+    while True:
+        free = 0 if ended() else AT_ONCE - len(under_way)
+        for notification in claim(worker, timezone.now(), free) if free else ():
+            under_way[notification.pk] = (notification, time.monotonic())
+            Thread(target=_send_into, args=(results, notification), name="send", daemon=True).start()
+            count += 1
+        if not under_way:
+            return count
+        with suppress(Empty):
+            pk, outcome = results.get(timeout=0.2)
+            if pk in under_way:
+                _settle(under_way.pop(pk)[0], outcome, worker)
+        for pk, (notification, begun) in list(under_way.items()):
+            if time.monotonic() - begun > (AT_THE_END if ended() else WITHIN).total_seconds():
+                del under_way[pk]
+                took = (time.monotonic() - begun) * 1_000
+                _settle(notification, Outcome("It did not take the message in time.", took_ms=took), worker)
 
 
-def claim(worker: str, now: datetime) -> list[Notification]:
+def _settle(notification: Notification, outcome: Outcome, worker: str) -> None:
+    try:
+        settle(notification, outcome, worker, timezone.now())
+    except DatabaseError as error:
+        # It counts as under way until its claim runs out, and is then sent again under the same identity.
+        log.error("What came of message %s could not be written down (%s).", notification.pk, type(error).__name__)
+        connection.close()
+
+
+def _send_into(results: SimpleQueue[tuple[int, Outcome]], notification: Notification) -> None:
+    began = time.monotonic()
+    outcome = send(notification)
+    took = (time.monotonic() - began) * 1_000
+    results.put((notification.pk, Outcome(outcome.error[:1_000], outcome.is_final, took)))
+
+
+def claim(worker: str, now: datetime, most: int = 4) -> list[Notification]:
     """Take messages that are due. What was to be told to somebody earlier of the same alert goes first."""
     same = Q(user=OuterRef("user")) | Q(channel=OuterRef("channel"))
     earlier = Notification.objects.filter(same, alert=OuterRef("alert"), pk__lt=OuterRef("pk"), due_at__isnull=False)
     due = Notification.objects.filter(~Exists(earlier), due_at__lte=now).order_by("due_at", "pk")
     mine = []
-    for pk, due_at in due.values_list("pk", "due_at")[:AT_ONCE]:
+    for pk, due_at in due.values_list("pk", "due_at")[:most]:
         taken = Notification.objects.filter(pk=pk, due_at=due_at).update(
             state=NoticeState.SENDING, due_at=now + CLAIM, claimed_by=worker, attempts=F("attempts") + 1
         )
@@ -92,12 +130,6 @@ def settle(notification: Notification, outcome: Outcome, worker: str, now: datet
     Notification.objects.filter(held, pk=notification.pk, due_at__isnull=False).update(**values)
 
 
-def _timed(notification: Notification) -> Outcome:
-    began = time.monotonic()
-    outcome = send(notification)
-    return Outcome(outcome.error[:1_000], outcome.is_final, (time.monotonic() - began) * 1_000)
-
-
 def send(notification: Notification) -> Outcome:
     """Try once. Never raises: whatever goes wrong is the outcome."""
     try:
@@ -105,7 +137,7 @@ def send(notification: Notification) -> Outcome:
             return _send_email(notification)
         return _send_by_apprise(notification)
     except Exception as error:  # a plugin's own mistake must not keep the other messages
-        logging.getLogger(__name__).error("Notification %s: %s.", notification.pk, type(error).__name__)
+        log.error("Notification %s: %s.", notification.pk, type(error).__name__)
         return Outcome(f"Something unforeseen went wrong ({type(error).__name__}).")
 
 

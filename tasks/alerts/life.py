@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.db import transaction
+from django.conf import settings
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from tasks.alerts import notices, wording
 from tasks.alerts.metrics import METRICS
 from tasks.alerts.notices import SYSTEM, note
-from tasks.alerts.readings import Values, breaking, covers, must_last, undecided
-from tasks.models import Alert, AlertEventKind, AlertPending, AlertRule, Comparison, NoticeKind, Task
+from tasks.alerts.readings import MOST, Values, breaking, covers, must_last, undecided
+from tasks.models import Alert, AlertEventKind, AlertPending, AlertRule, Comparison, NoticeKind, NoticeState, Task
 
 #: One that breaks again this soon after it resolved is the same alert: it is not told about anew before its interval.
 FLAPS_WITHIN: Final = timedelta(minutes=10)
-#: A condition not seen for longer than this, because nobody looked, has to last anew.
-FORGOTTEN_AFTER: Final = timedelta(seconds=60)
+log = logging.getLogger(__name__)
+
+
+def forgotten_after() -> timedelta:
+    """Return after how long a condition that was not seen, because nobody looked, has to last anew."""
+    return timedelta(seconds=max(60, 3 * settings.OPS_ALERT_SECONDS))
 
 
 def judge_all(now: datetime | None = None) -> None:
     """Look at every enabled rule. Several workers may do so at once: the rule's row is the lock of what is written."""
     for pk in list(AlertRule.objects.filter(enabled=True).order_by("pk").values_list("pk", flat=True)):
-        judge(pk, now or timezone.now())
+        try:
+            judge(pk, now or timezone.now())
+        except DatabaseError:
+            raise
+        except Exception:  # one rule must not keep the others from being looked at
+            log.exception("Rule %s could not be judged.", pk)
 
 
 def judge(rule_id: int, now: datetime) -> None:
@@ -33,20 +44,23 @@ def judge(rule_id: int, now: datetime) -> None:
     rule = AlertRule.objects.filter(pk=rule_id, enabled=True).first()
     if rule is None:
         return
-    found = breaking(rule, now)
     is_known = Alert.objects.filter(rule=rule, resolved_at__isnull=True).exists()
-    if not found and not is_known and not AlertPending.objects.filter(rule=rule).exists():
+    if not is_known and not AlertPending.objects.filter(rule=rule).exists() and not breaking(rule, now):
         return
     with transaction.atomic():
-        # A rule that was changed since it was read is judged at the next pass, as it then is.
-        locked = AlertRule.objects.select_for_update(skip_locked=True).filter(pk=rule.pk, updated_at=rule.updated_at)
-        if not locked.filter(enabled=True).exists():
+        # A rule that was changed since it was read is judged at the next pass, as it then is. Events refer to a rule,
+        # which needs its key only: the weaker lock lets people acknowledge meanwhile.
+        locked = AlertRule.objects.select_for_update(skip_locked=True, no_key=True)
+        if not locked.filter(pk=rule.pk, updated_at=rule.updated_at, enabled=True).exists():
             return
+        # Read under the lock: what another worker has resolved since must not be opened again by an older look.
+        found = breaking(rule, now)
         open_alerts = {alert.task_id: alert for alert in Alert.objects.filter(rule=rule, resolved_at__isnull=True)}
         unclear = undecided(rule, (open_alerts.keys() | _pending(rule)) - found.keys(), now)
         _keep(rule, [alert for task, alert in open_alerts.items() if task in found], found, now)
-        over = [a for task, a in open_alerts.items() if task not in found and task not in unclear]
-        _clear(rule, over, now)
+        if len(found) < MOST:  # of those beyond nobody knows
+            over = [a for task, a in open_alerts.items() if task not in found and task not in unclear]
+            _clear(rule, over, now)
         _open(rule, {task: value for task, value in found.items() if task not in open_alerts}, unclear, now)
 
 
@@ -56,10 +70,15 @@ def _pending(rule: AlertRule) -> set[int]:
 
 def _keep(rule: AlertRule, alerts: list[Alert], found: Values, now: datetime) -> None:
     larger = max if rule.comparison == Comparison.ABOVE else min
+    told = _words(rule)
+    renewed = any(getattr(alert, name) != word for alert in alerts for name, word in told.items())
     for alert in alerts:
+        for name, word in told.items():
+            setattr(alert, name, word)
         alert.value, alert.seen_at, alert.clear_since = found[alert.task_id], now, None
         alert.worst = larger(alert.worst, alert.value)
-    Alert.objects.bulk_update(alerts, ["value", "worst", "seen_at", "clear_since"], batch_size=200)
+    columns = ["value", "worst", "seen_at", "clear_since", *(told if renewed else ())]
+    Alert.objects.bulk_update(alerts, columns, batch_size=200)
 
 
 def _clear(rule: AlertRule, alerts: list[Alert], now: datetime) -> None:
@@ -98,7 +117,9 @@ def _open(rule: AlertRule, found: Values, unclear: set[int], now: datetime) -> N
     if not found:
         return
     AlertPending.objects.filter(rule=rule, task__in=found).delete()
-    lately = Alert.objects.filter(rule=rule, task__in=found, resolved_at__gte=now - FLAPS_WITHIN)
+    # Before it was turned on, or when it looked at something else, is another story.
+    since = max(now - FLAPS_WITHIN, rule.enabled_at)
+    lately = Alert.objects.filter(rule=rule, metric=rule.metric, task__in=found, resolved_at__gte=since)
     again = {alert.task_id: alert for alert in lately.order_by("resolved_at", "pk")}
     # A task may have been deleted since it was read.
     for pk in Task.objects.filter(pk__in=found).order_by("pk").values_list("pk", flat=True):
@@ -114,7 +135,7 @@ def _lasting(rule: AlertRule, found: Values, since: datetime, now: datetime) -> 
     new = Task.objects.filter(pk__in=found.keys() - known.keys()).values_list("pk", flat=True)
     AlertPending.objects.bulk_create([AlertPending(rule=rule, task_id=pk, since=now, seen_at=now) for pk in new])
     for pending in known.values():
-        pending.since = pending.since if now - pending.seen_at <= FORGOTTEN_AFTER else now
+        pending.since = pending.since if now - pending.seen_at <= forgotten_after() else now
         pending.seen_at = now
     AlertPending.objects.bulk_update(known.values(), ["since", "seen_at"], batch_size=200)
     return {pk: value for pk, value in found.items() if pk in known and known[pk].since <= since}
@@ -124,7 +145,6 @@ def _begin(rule: AlertRule, task_id: int, value: float, now: datetime) -> None:
     alert = Alert.objects.create(
         rule=rule,
         task_id=task_id,
-        rule_name=rule.name,
         opened_at=now,
         value=value,
         worst=value,
@@ -136,31 +156,40 @@ def _begin(rule: AlertRule, task_id: int, value: float, now: datetime) -> None:
 
 
 def _reopen(rule: AlertRule, alert: Alert, value: float, now: datetime) -> None:
-    """It flaps: go on with the alert that resolved just now, and tell of it again only when its interval is over."""
+    """It flaps: go on with the alert that resolved just now, and tell of it again only when some time has passed."""
+    untold = alert.notifications.filter(kind=NoticeKind.RESOLVED, state=NoticeState.PENDING, attempts=0, due_at__gt=now)
+    is_known_open = bool(untold.delete()[0])  # that it was over has waited for the end of quiet hours or a silence
     values = {
         "resolved_at": None,
         "resolve_reason": "",
         "times": alert.times + 1,
         "value": value,
         "seen_at": now,
-        "next_notice_at": None if alert.acknowledged_at else _next_notice(rule, alert, now),
         **_words(rule),
     }
+    if is_known_open:
+        values["told"] = True
+        values["next_notice_at"] = None if alert.acknowledged_at else _next_reminder(rule, alert, now)
+    else:
+        # Those who were told that it is over believe so: whoever cared for it then does not any more.
+        values |= {"acknowledged_at": None, "acknowledged_by": "", "note": ""}
+        values["next_notice_at"] = max(now, (alert.last_told_at or now - FLAPS_WITHIN) + FLAPS_WITHIN)
     for name, new in values.items():
         setattr(alert, name, new)
     alert.save(update_fields=list(values))
     note(alert, AlertEventKind.REOPENED, wording.finding(alert), now)
 
 
-def _next_notice(rule: AlertRule, alert: Alert, now: datetime) -> datetime:
-    if alert.last_told_at is None:
+def _next_reminder(rule: AlertRule | None, alert: Alert, now: datetime) -> datetime | None:
+    """Return when an alert is to be told of next: at once if nobody was told that it is open, else by its interval."""
+    if not alert.told or alert.last_told_at is None:
         return now
-    return max(now, alert.last_told_at + max(FLAPS_WITHIN, timedelta(seconds=rule.interval)))
+    return max(now, alert.last_told_at + timedelta(seconds=rule.interval)) if rule and rule.interval else None
 
 
 def _words(rule: AlertRule) -> dict[str, Any]:
     names = ("severity", "metric", "comparison", "threshold", "window")
-    return {name: getattr(rule, name) for name in names}
+    return {"rule_name": rule.name, **{name: getattr(rule, name) for name in names}}
 
 
 # --- what people do -----------------------------------------------------------------------------------------
@@ -192,8 +221,7 @@ def acknowledge(alert_id: int, actor_name: str, text: str) -> Alert:
 
 
 def unacknowledge(alert_id: int, actor_name: str) -> Alert:
-    """Nobody takes care of it any more: it is told about again, at once. Raises AlertOver."""
-    now = timezone.now()
+    """Nobody takes care of it any more: it is told about again, at once where no silence forbids. Raises AlertOver."""
     return _act(
         alert_id,
         AlertEventKind.UNACKNOWLEDGED,
@@ -202,43 +230,48 @@ def unacknowledge(alert_id: int, actor_name: str) -> Alert:
         acknowledged_at=None,
         acknowledged_by="",
         note="",
-        next_notice_at=now,
+        next_notice_at=timezone.now(),
     )
 
 
 def silence(alert_id: int, actor_name: str, until: datetime) -> Alert:
     """Tell nobody before `until`; it stays open and visible. Raises AlertOver."""
-    return _act(
-        alert_id,
-        AlertEventKind.SILENCED,
-        actor_name,
-        f"Until {until:%Y-%m-%d %H:%M:%S} UTC",
-        silenced_until=until,
-        silenced_by=actor_name,
-        next_notice_at=until,
-    )
+    text = f"Until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return _act(alert_id, AlertEventKind.SILENCED, actor_name, text, silenced_until=until, silenced_by=actor_name)
 
 
 def unsilence(alert_id: int, actor_name: str) -> Alert:
     """End a silence now. Raises AlertOver."""
-    now = timezone.now()
-    return _act(
-        alert_id, AlertEventKind.UNSILENCED, actor_name, "", silenced_until=None, silenced_by="", next_notice_at=now
-    )
+    return _act(alert_id, AlertEventKind.UNSILENCED, actor_name, "", silenced_until=None, silenced_by="")
 
 
 @transaction.atomic
 def _act(alert_id: int, kind: AlertEventKind, actor_name: str, text: str, **values: Any) -> Alert:
     alert = Alert.objects.select_for_update(of=("self",)).select_related("task", "rule").get(pk=alert_id)
+    now = timezone.now()
     if alert.resolved_at is not None:
         raise AlertOver(alert)
-    if "next_notice_at" in values and values["next_notice_at"] and alert.acknowledged_at and "note" not in values:
-        values["next_notice_at"] = None  # acknowledged: nobody is told, silence or not
+    if kind is AlertEventKind.UNSILENCED and not is_silenced(alert, now):
+        return alert  # pressed twice, or it had run out
     for name, value in values.items():
         setattr(alert, name, value)
-    alert.save(update_fields=list(values))
-    note(alert, kind, text, timezone.now(), actor_name)
+    if kind in (AlertEventKind.SILENCED, AlertEventKind.UNSILENCED):
+        # Acknowledged: nobody is reminded, silence or not.
+        alert.next_notice_at = None if alert.acknowledged_at else _next_reminder(alert.rule, alert, now)
+    alert.save(update_fields=[*values, "next_notice_at"])
+    note(alert, kind, text, now, actor_name)
     return alert
+
+
+def is_silenced(alert: Alert, now: datetime) -> bool:
+    return alert.silenced_until is not None and alert.silenced_until > now
+
+
+def end_alerts_of_tasks(tasks: Iterable[Task], reason: str, actor_name: str) -> None:
+    """Resolve what is open of tasks that are about to be deleted. Inside the caller's transaction."""
+    ended = Alert.objects.filter(task__in=list(tasks), resolved_at__isnull=True).select_related("rule", "task")
+    for alert in ended:
+        resolve(alert, reason, timezone.now(), actor_name)
 
 
 def end_alerts_of(rules: Iterable[AlertRule], reason: str, actor_name: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from tasks.alerts import wording
@@ -24,6 +25,8 @@ from tasks.models import (
     RecipientGroup,
     Task,
 )
+
+log = logging.getLogger(__name__)
 
 SYSTEM: Final = "system"
 EMAIL: Final = "e-mail"
@@ -73,27 +76,49 @@ def send_due(now: datetime | None = None) -> None:
     now = now or timezone.now()
     # What nobody knows yet goes before reminders: under a cap those would take its place for ever.
     due = Alert.objects.filter(next_notice_at__lte=now).order_by("told", "next_notice_at", "pk")
-    for pk in list(due.values_list("pk", flat=True)[:CHUNK]):
-        with transaction.atomic():
-            locked = Alert.objects.select_for_update(skip_locked=True, of=("self",)).select_related(
-                "rule", "task__owner"
-            )
-            alert = locked.filter(pk=pk, next_notice_at__lte=now).first()
-            if alert is not None:
-                _decide(alert, now)
+    for pk, rule in list(due.values_list("pk", "rule")[:CHUNK]):
+        try:
+            _send_one(pk, rule, now)
+        except DatabaseError:
+            raise
+        except Exception:  # one alert must not keep the others from being told
+            log.exception("Alert %s could not be told of; it is tried again in a minute.", pk)
+            Alert.objects.filter(pk=pk, next_notice_at__lte=now).update(next_notice_at=now + timedelta(minutes=1))
+
+
+@transaction.atomic
+def _send_one(pk: int, rule_id: int | None, now: datetime) -> None:
+    # The rule's row is the lock of its cap. It is taken before the alert's, as whoever judges the rule does.
+    rules = AlertRule.objects.select_for_update(skip_locked=True, no_key=True)
+    if rule_id is not None and not rules.filter(pk=rule_id).exists():
+        return  # somebody else is at it
+    locked = Alert.objects.select_for_update(skip_locked=True, of=("self",)).select_related("rule", "task__owner")
+    alert = locked.filter(pk=pk, next_notice_at__lte=now).first()
+    if alert is not None:
+        _decide(alert, now)
 
 
 def _decide(alert: Alert, now: datetime) -> None:
     rule = alert.rule
     if rule is None or not rule.enabled:
         _postpone(alert, None, "", now)
-        return
-    if (end := quiet_until(rule.quiet, rule.zone, now)) is not None:
+    elif alert.silenced_until is not None and alert.silenced_until > now:
+        _postpone(alert, alert.silenced_until, "a silence", now, is_noted=False)
+    elif (end := _quiet_until(rule, now)) is not None:
         _postpone(alert, end, "quiet hours", now)
     elif (free_at := _cap_free_at(rule, now)) is not None:
         _postpone(alert, free_at, f"the cap of {rule.cap} per {wording.amount(rule.cap_period, 's')}", now)
     else:
         tell(alert, NoticeKind.REMINDER if alert.told else NoticeKind.OPENED, now)
+
+
+def _quiet_until(rule: AlertRule, now: datetime) -> datetime | None:
+    """A time zone that this machine does not know (any more) must not keep people from being told."""
+    try:
+        return quiet_until(rule.quiet, rule.zone, now)
+    except ValueError as error:
+        log.error("Rule %s: %s Its quiet hours are left out.", rule.name, error)
+        return None
 
 
 def _cap_free_at(rule: AlertRule, now: datetime) -> datetime | None:
@@ -106,8 +131,8 @@ def _cap_free_at(rule: AlertRule, now: datetime) -> datetime | None:
     return newest[-1] + period if len(newest) >= rule.cap else None
 
 
-def _postpone(alert: Alert, until: datetime | None, why: str, now: datetime) -> None:
-    if why and alert.held_by != why:
+def _postpone(alert: Alert, until: datetime | None, why: str, now: datetime, *, is_noted: bool = True) -> None:
+    if why and is_noted and alert.held_by != why:
         note(alert, AlertEventKind.HELD, f"Until {until:%Y-%m-%d %H:%M:%S} UTC, by {why}.", now)
     alert.next_notice_at, alert.held_by = until, why
     alert.save(update_fields=["next_notice_at", "held_by"])
@@ -118,6 +143,8 @@ def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
     rule = alert.rule
     assert rule is not None
     chosen = recipients(rule, alert.task)
+    if kind is NoticeKind.REMINDER:
+        chosen = _without_a_message_on_its_way(alert, chosen)
     alert.rounds += 1
     alert.told = kind is not NoticeKind.RESOLVED
     alert.last_told_at, alert.held_by = now, ""
@@ -125,7 +152,9 @@ def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
     alert.next_notice_at = now + timedelta(seconds=rule.interval) if again else None
     alert.save(update_fields=["rounds", "told", "last_told_at", "next_notice_at", "held_by"])
     # What is over may be told of after a quiet night; that something begins is decided anew by then.
-    due_at = (quiet_until(rule.quiet, rule.zone, now) if kind is NoticeKind.RESOLVED else None) or now
+    due_at = now
+    if kind is NoticeKind.RESOLVED:
+        due_at = max(_quiet_until(rule, now) or now, alert.silenced_until or now)
     subject, body = wording.subject(alert, alert.task, kind), wording.body(alert, alert.task, kind, now)
     Notification.objects.bulk_create(
         [
@@ -136,6 +165,18 @@ def tell(alert: Alert, kind: NoticeKind, now: datetime) -> None:
     names = ", ".join(f"{recipient.name} ({recipient.via})" for recipient in chosen)
     if kind is not NoticeKind.RESOLVED:
         note(alert, AlertEventKind.TOLD, names or "Nobody: the rule names no recipient.", now)
+
+
+def _without_a_message_on_its_way(alert: Alert, chosen: list[Recipient]) -> list[Recipient]:
+    """A receiver that was down must not get a pile of reminders when it is back."""
+    waiting = alert.notifications.filter(due_at__isnull=False).values_list("user", "channel")
+    users = {user for user, _ in waiting if user is not None}
+    channels = {channel for _, channel in waiting if channel is not None}
+    return [
+        one
+        for one in chosen
+        if not (one.user and one.user.pk in users) and not (one.channel and one.channel.pk in channels)
+    ]
 
 
 def _row(recipient: Recipient, kind: NoticeKind, subject: str, body: str, now: datetime, **values: Any) -> Notification:

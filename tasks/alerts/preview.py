@@ -24,7 +24,8 @@ SPAN: Final = timedelta(days=1)
 MOST_TASKS: Final = 100
 _MOST_ROWS: Final = 200_000
 
-_SAMPLED: Final = "Read from the samples of runs that go on; those of runs that were stopped are gone."
+_SAMPLED: Final = """\
+Read from the samples of runs that go on, each the largest of its stretch; those of runs that were stopped are gone."""
 _RESTARTS_ONLY: Final = "Of the past only automatic restarts are known; an error that was retried without one is not."
 
 
@@ -70,7 +71,9 @@ def preview(rule: AlertRule, now: datetime) -> Preview:
     found = Preview(tasks=len(shown), has_more=len(tasks) > MOST_TASKS, note=_NOTES.get(metric.how, _SAMPLED))
     spans = list(_SPANS[metric.how](rule, metric, list(shown), begin, now.timestamp()))
     wait = _wait(rule, metric).total_seconds()
-    for span in _undamped(rule, [span for span in spans if span.end - span.begin >= wait]):
+    # A sample tells the worst of its stretch: a single one may have been a moment only.
+    least = wait + (_stretch(begin, now.timestamp()) if wait and metric.how is How.NOW else 0)
+    for span in _undamped(rule, [span for span in spans if span.end - span.begin >= least]):
         fires = span.begin + wait
         if fires <= begin:
             found.before += 1
@@ -88,7 +91,7 @@ def _wait(rule: AlertRule, metric: Metric) -> timedelta:
     """Return how long a span must be: of a status its own rule says that, elsewhere `must_last`."""
     if metric.how is How.STATUS:
         return timedelta(seconds=rule.threshold if metric.threshold is not None else rule.window)
-    return timedelta(0) if metric.how is How.EXCEPTION else must_last(rule)
+    return must_last(rule)
 
 
 def _undamped(rule: AlertRule, spans: list[_Span]) -> Iterator[_Span]:
@@ -237,23 +240,27 @@ def _of_pairs(
         yield from _joined(rule, task, readings, stretch)
 
 
-def _restarts(tasks: list[int], begin: float) -> list[tuple[int, datetime]]:
+def _restarts(tasks: list[int], begin: float) -> list[tuple[int, datetime, datetime | None]]:
+    """Return task, start, and when it was seen to run, of each automatic restart."""
     lately = Attempt.objects.filter(cause=AttemptCause.RESTART, run__task__in=tasks, started_at__gte=moment(begin))
-    return list(lately.order_by("run__task", "started_at").values_list("run__task", "started_at")[:_MOST_ROWS])
+    columns = ("run__task", "started_at", "running_at")
+    return list(lately.order_by("run__task", "started_at").values_list(*columns)[:_MOST_ROWS])
 
 
 def _of_restarts(rule: AlertRule, metric: Metric, tasks: list[int], begin: float, end: float) -> Iterator[_Span]:
     for task, own in groupby(_restarts(tasks, begin - metric.span), key=itemgetter(0)):
-        times = [at.timestamp() for _, at in own]
+        times = [at.timestamp() for _, at, _ in own]
         for n, at in enumerate(times):
             count = sum(1 for other in times[: n + 1] if other > at - metric.span)
             if at >= begin and compares(rule, count):
-                yield _Span(task, at, at, count)
+                # It is over when so many of them are older than the span that the rest no longer break it.
+                over = times[max(0, n - int(rule.threshold))] + metric.span
+                yield _Span(task, at, min(end, max(at, over)), count)
 
 
 def _of_exception(rule: AlertRule, metric: Metric, tasks: list[int], begin: float, end: float) -> Iterator[_Span]:
-    for task, at in _restarts(tasks, begin):
-        yield _Span(task, at.timestamp(), at.timestamp(), 1.0)
+    for task, at, running_at in _restarts(tasks, begin):
+        yield _Span(task, at.timestamp(), (running_at or at).timestamp(), 1.0)
 
 
 _SPANS: Final[dict[How, Callable[[AlertRule, Metric, list[int], float, float], Iterator[_Span]]]] = {

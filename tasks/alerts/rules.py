@@ -49,7 +49,7 @@ def save_rule(
     if rule_id is None:
         rule = AlertRule.objects.create(**values)
     else:
-        rule = AlertRule.objects.select_for_update().get(pk=rule_id)
+        rule = AlertRule.objects.select_for_update(no_key=True).get(pk=rule_id)
         _change(rule, values, actor_name)
     rule.people.set(people)
     rule.groups.set(groups)

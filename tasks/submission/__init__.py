@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,13 @@ def _warn_of_shared_targets(tasks: list[TaskPlan], notes: Notes) -> None:
             notes.warn(f"tasks[{n}].target.object", f"Task {other} writes {task.target_object} too.")
 
 
-def check_rule(values: dict[str, Any]) -> tuple[RulePlan, list[Problem]]:
-    """Validate one alert rule given in the file's form: the console's and the admin's way in."""
+def check_rule(values: dict[str, Any], listed: Collection[str] = ()) -> tuple[RulePlan, list[Problem]]:
+    """Validate one alert rule given in the file's form: the console's and the admin's way in.
+
+    `listed` are names that the rule has already: what was deleted since may stay, and is covered when it is back.
+    """
     notes = Notes()
-    return read_rule(Section(values, "", notes), Known()), notes.problems
+    return read_rule(Section(values, "", notes), Known(tasks=listed, resource_groups=listed)), notes.problems
 
 
 def check_task(values: dict[str, Any]) -> tuple[TaskPlan, list[Problem]]:

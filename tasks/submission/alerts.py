@@ -19,6 +19,8 @@ from tasks.submission.sections import Section, near
 
 DAY: Final = 86_400
 MONTH: Final = 30 * DAY
+#: The longest that anything may last before it is an alert, in seconds.
+LONGEST: Final = 366 * DAY
 MOST_NAMES: Final = 500
 _SCOPES: Final = (Scope.TASKS, Scope.GROUPS, Scope.OWNERS)
 
@@ -67,7 +69,8 @@ def read_rule(section: Section, known: Known) -> RulePlan:
     scope, names = _scope(section, known)
     to_owner, people, groups = _recipients(section, known)
     comparison = section.choice("comparison", Comparison.values, metric.comparison if metric else Comparison.ABOVE)
-    threshold = section.number("threshold", (metric and metric.threshold) or 0.0, 0.0, 1e15)
+    most = LONGEST if metric and metric.unit in ("s", "") else 1e12
+    threshold = section.number("threshold", (metric and metric.threshold) or 0.0, 0.0, most)
     window = section.integer("window", (metric and metric.window) or 0, 0, DAY)
     if metric is not None:
         _check_condition(section, code, threshold, window)
@@ -144,7 +147,7 @@ def _existing(scope: Scope, names: list[str], known: Known) -> set[str]:
 
 def _users(names: Iterable[str]) -> set[str]:
     field = get_user_model().USERNAME_FIELD
-    found = get_user_model().objects.filter(**{f"{field}__in": list(names)}, is_active=True)
+    found = get_user_model().objects.filter(**{f"{field}__in": list(names)})  # who left is not told, but may stand here
     return set(found.values_list(field, flat=True))
 
 

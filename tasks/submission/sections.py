@@ -156,7 +156,7 @@ class Section:
             self.add(key, f"A number is expected here, not {_shown(value)}.")
             return default
         if not low <= value <= high:
-            self.add(key, f"This must be between {low:g} and {high:g}, not {value}.")
+            self.add(key, f"This must be between {_plain(low)} and {_plain(high)}, not {_plain(value)}.")
             return default
         return float(value)
 
@@ -206,6 +206,10 @@ def near(word: str, words: Collection[str]) -> str:
     """Return the hint at the one of `words` that `word` may have been meant to be."""
     close = difflib.get_close_matches(word, list(words), 1)
     return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(sorted(words))}." if words else ""
+
+
+def _plain(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from tasks.matrix import VIEW
 from tasks.models import Task
@@ -30,3 +31,10 @@ def named_operation(name: str) -> Operation:
         return Operation(name)
     except ValueError:
         raise Http404("There is no such operation.") from None
+
+
+def way_back(request: HttpRequest, otherwise: str) -> str:
+    """Return the page that a form was on, as its `next` says, where that is one of this console's."""
+    target = request.POST.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(target, allowed_hosts=None, require_https=request.is_secure())
+    return target if is_ours and target.startswith("/") else otherwise

@@ -145,6 +145,8 @@ def _edit(request: HttpRequest, form: RuleForm, metric: Metric, rule: AlertRule 
             saved = save_plan(form.cleaned_data["plan"], rule, request.user.get_username())
         except IntegrityError:
             form.add_error("name", "There is a rule of this name already.")
+        except AlertRule.DoesNotExist:
+            raise Http404("This rule was deleted meanwhile.") from None
         else:
             changed = ", ".join(form.changed_data) or "nothing"
             _log(request, saved, CHANGE if rule else ADDITION, f"In the console: {changed}.")

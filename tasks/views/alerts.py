@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.contrib import messages
@@ -13,7 +13,6 @@ from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from tasks.alerts import life, wording
@@ -24,7 +23,7 @@ from tasks.snapshots import moment
 from tasks.statuses import Status, Tone
 from tasks.tables import page_of
 from tasks.views import htmx
-from tasks.views.access import may_view, viewable_task
+from tasks.views.access import may_view, viewable_task, way_back
 from tasks.views.detail import shell
 from tasks.views.ranges import RANGES, TimeRange, read_range
 
@@ -133,7 +132,7 @@ def alert_page(request: HttpRequest, alert_id: int) -> HttpResponse:
         "regions": regions,
         "silences": [(code, label) for code, (label, _) in SILENCES.items()],
         "may_operate": request.user.has_perm(OPERATE),
-        "is_silenced": alert.silenced_until is not None and alert.silenced_until > timezone.now(),
+        "is_silenced": life.is_silenced(alert, timezone.now()),
     }
     return render(request, "tasks/alert.html", context)
 
@@ -204,10 +203,7 @@ def alert_act(request: HttpRequest, alert_id: int, act: str) -> HttpResponse:
         messages.error(request, str(error))
     else:
         messages.success(request, said)
-    target = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(target, allowed_hosts=None, require_https=request.is_secure()):
-        return redirect(target)
-    return redirect(alert)
+    return redirect(way_back(request, alert.get_absolute_url()))
 
 
 def _acknowledge(request: HttpRequest, alert: Alert) -> str:
@@ -226,7 +222,7 @@ def _unacknowledge(request: HttpRequest, alert: Alert) -> str:
 def _silence(request: HttpRequest, alert: Alert) -> str:
     until = _until(request.POST.get("for", ""), request.POST.get("until", "").strip(), timezone.now())
     life.silence(alert.pk, request.user.get_username(), until)
-    return f"Silenced until {until:%Y-%m-%d %H:%M} UTC."
+    return f"Silenced until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
 
 
 def _until(length: str, until: str, now: datetime) -> datetime:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tasks.alerts import life
 from tasks.alerts.metrics import METRICS
-from tasks.models import Alert, AlertRule, RecipientChannel, RecipientGroup
+from tasks.models import Alert, AlertRule, Notification, RecipientChannel, RecipientGroup
 from tests.factories import make_user
 
 #: A rule's own waits are tested where they are the subject; elsewhere an alert comes and goes at once.
@@ -48,3 +48,9 @@ def judge(rule: AlertRule, now: datetime | None = None) -> Alert | None:
     """Look at the rule once, and return its open alert."""
     life.judge(rule.pk, now or timezone.now())
     return Alert.objects.filter(rule=rule, resolved_at__isnull=True).first()
+
+
+def arrive() -> None:
+    """Let all that stands in the outbox have arrived."""
+    waiting = Notification.objects.filter(due_at__isnull=False)
+    waiting.update(state="sent", due_at=None, settled_at=timezone.now(), attempts=1)

@@ -241,3 +241,39 @@ def test_a_test_message_goes_to_everybody_and_to_whoever_asks_for_the_owner(
     delivery.deliver("worker-a")
     assert receiver.titles() == ["[test] rule task-failure"]
     assert sorted(to[0] for to, _ in mailbox.got) == ["olga@example.org", "omar@example.org"]
+
+
+def test_a_receiver_that_drips_keeps_its_own_place_only(
+    rule: AlertRule, receiver: HttpReceiver, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "WITHIN", timedelta(seconds=1))
+    receiver.drips = True
+    fail(rule)
+    assert delivery.deliver("worker-a") == 2
+    assert states() == {"e-mail": ("sent", 1), "JSON": ("pending", 1)}
+    assert Notification.objects.get(via="JSON").error == "It did not take the message in time."
+
+
+def test_told_to_end_it_takes_no_more(rule: AlertRule, receiver: HttpReceiver) -> None:
+    fail(rule)
+    assert delivery.deliver("worker-a", lambda: True) == 0
+    assert delivery.deliver("worker-a") == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("Bearer xoxb-secret json://h", "begins with its service"),
+        ("ntfy://127.0.0.1/one-topic/another-topic", "has 2 targets; give each a channel of its own"),
+    ],
+)
+def test_an_address_is_one_target_and_said_nowhere(url: str, said: str) -> None:
+    with pytest.raises(AddressInvalid, match=said) as caught:
+        service_of(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_token_in_the_place_of_the_host_is_taken_out() -> None:
+    said = scrubbed("No 123456789 with abcdefg_token", "tgram://123456789:abcdefg_token/42")
+    assert said == "No *** with ***"
+    assert scrubbed("No answer of 127.0.0.1", "json://127.0.0.1/hook/abcdef") == "No answer of 127.0.0.1"

@@ -13,7 +13,7 @@ from tasks.alerts import life, notices, retention
 from tasks.alerts.quiet import quiet_until
 from tasks.models import Alert, AlertEvent, AlertPending, AlertRule, Notification, Task
 from tasks.statuses import Status
-from tests.alerts.conftest import judge, make_recipients, make_rule
+from tests.alerts.conftest import arrive, judge, make_recipients, make_rule
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +115,7 @@ def test_one_that_flaps_is_one_alert_and_is_told_of_once(rule: AlertRule, task: 
             show(task, now + timedelta(seconds=n), lag)
             judge(rule, now + timedelta(seconds=n))
             notices.send_due(now + timedelta(seconds=n))
+            arrive()
     alert = Alert.objects.get()
     assert alert.times == 6
     assert told() == [(kind, who) for kind in ("opened", "resolved") for who in ("olga", "on-call: hook")]
@@ -139,6 +140,7 @@ def test_reminders_come_at_the_interval_until_somebody_cares(task: Task) -> None
         judge(rule, at)
         notices.send_due(at)
         notices.send_due(at)  # another worker
+        arrive()
         return [kind for kind, who in told() if who == "olga"]
 
     assert after(0) == ["opened"]
@@ -224,6 +226,7 @@ def test_the_cap_holds_back_and_says_so() -> None:
     judge(rule, now + timedelta(seconds=1))
     notices.send_due(now + timedelta(seconds=1))
     assert len(told()) == 2 * 2
+    arrive()
     held = Alert.objects.exclude(held_by="").get()
     assert held.held_by == "the cap of 2 per 1 h"
     notices.send_due(now + timedelta(seconds=3_700))

@@ -139,8 +139,24 @@ def test_restarts_are_counted_within_their_span() -> None:
             run=task.run, epoch=epoch, cause="restart", started_at=ago(minutes=minutes), ended_at=NOW
         )
     [firing] = look("restarts_10m").firings
-    assert (firing.at, firing.value) == (ago(minutes=298), 3)
+    assert (firing.at, firing.value, firing.until) == (ago(minutes=298), 3, ago(minutes=290))
     assert len(look("task_exception").firings) == 4
+    assert look("task_exception", name="long", window=3_600).firings == []  # none lasted so long
+
+
+def test_bursts_within_the_span_are_one_alert() -> None:
+    task = running()
+    assert task.run is not None
+    for epoch, minutes in enumerate((100, 99, 98, 97, 85, 84, 83), start=2):
+        Attempt.objects.create(
+            run=task.run, epoch=epoch, cause="restart", started_at=ago(minutes=minutes), ended_at=NOW
+        )
+    assert len(look("restarts_20m").firings) == 1
+
+
+def test_a_single_sample_may_have_been_a_moment() -> None:
+    sampled(running(), 100, 1, lag_seconds=90.0)
+    assert look("task_delay", window=60).firings == []
 
 
 def test_writing_without_a_snapshot_and_standing_still() -> None:

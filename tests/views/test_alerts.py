@@ -193,7 +193,7 @@ def test_acknowledging_says_who_and_why_and_leads_back(operator: Client) -> None
 
 def test_an_answer_leads_nowhere_else(operator: Client) -> None:
     alert = failed()
-    for target in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
+    for target in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", "foo"):
         answer = operator.post(f"/alerts/{alert.pk}/acknowledge/", {"next": target})
         assert answer["Location"] == f"/alerts/{alert.pk}/"
 
@@ -302,6 +302,8 @@ def test_a_rule_is_made_changed_turned_off_and_deleted(configurer: Client) -> No
     [
         ({"name": "two words"}, "A name has 1 to 100 letters"),
         ({"threshold": "soon"}, "soon is no length of time"),
+        ({"threshold": "500 ms"}, "500 ms is no length of time"),
+        ({"threshold": "999999999 d"}, "This must be between 0 and 31622400"),
         ({"window": "2 d"}, "This must be between 0 and 86400"),
         ({"scope": "tasks", "names": "nosuch"}, "There is no task nosuch."),
         ({"scope": "groups"}, "Name at least one."),
@@ -406,3 +408,17 @@ def test_a_test_message_is_put_into_the_outbox_and_shown(configurer: Client) -> 
     page = text(configurer, "/alerts/recipients/")
     assert page.count('data-message="test"') == 3
     assert "127.0.0.1" not in page  # an address mostly holds a token
+
+
+def test_what_stands_in_a_rule_survives_the_editor(configurer: Client) -> None:
+    """A fraction of a second, a user who left, a task that was deleted: saved untouched it is as before."""
+    make_user("gone", is_active=False)
+    rule = make_rule("business_latency", threshold=0.5, scope="tasks", names=["deleted"], window=90)
+    make_user("here")
+    page = text(configurer, rule.get_absolute_url())
+    assert 'value="0.5 s"' in page
+    sent = rule_data(metric="business_latency", name=rule.name, threshold="0.5 s", scope="tasks", names="deleted")
+    answer = configurer.post(rule.get_absolute_url(), {**sent, "people": "here, gone"})
+    assert answer.status_code == 302, answer.content.decode()
+    rule.refresh_from_db()
+    assert (rule.threshold, rule.names, rule.people.count()) == (0.5, ["deleted"], 2)
