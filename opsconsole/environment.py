@@ -44,6 +44,15 @@ def names(name: str, default: str) -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def some_of(name: str, choices: tuple[str, ...]) -> frozenset[str]:
+    """Return those of `choices` that are named; none by default."""
+    found = names(name, "")
+    for value in found:
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must name some of {', '.join(choices)}; {value!r} is none of them.")
+    return frozenset(found)
+
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 

@@ -29,6 +29,8 @@ OPS_DEADLINES = {
     "stop": env.integer("OPS_DEADLINE_STOP", 30, low=1, high=86_400),
     "detect": env.integer("OPS_DEADLINE_DETECT", 30, low=1, high=86_400),
 }
+#: Operations that nobody may ask for without a reason.
+OPS_REASON_REQUIRED = env.some_of("OPS_REASON_REQUIRED", tuple(OPS_DEADLINES))
 #: Seconds a worker may hold a task without renewing its lease.
 OPS_LEASE_SECONDS = env.integer("OPS_LEASE_SECONDS", 10, low=5, high=600)
 #: Seconds between two looks at all that runs.

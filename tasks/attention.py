@@ -42,6 +42,14 @@ def needs(now: datetime) -> list[Need]:
     return found
 
 
+def condition(now: datetime) -> Q:
+    """Return what tasks with any need have in common."""
+    found = Q(pk__in=[])
+    for _, _, _, kind, _, _ in (*_broken(now), *_at_risk(now)):
+        found |= kind
+    return found
+
+
 Kind = tuple[str, str, Tone, Q, str, Callable[[Task], str]]
 
 

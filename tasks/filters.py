@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from django.db import connection
 from django.db.models import CharField, ExpressionWrapper, F, Q, QuerySet
 from django.http import QueryDict
+from django.utils import timezone
 
-from tasks.models import Task, WriteMode
+from tasks import attention
+from tasks.models import Connection, ConnectionKind, Task, TaskTag, WriteMode
 from tasks.statuses import Status
 
 #: Counts stop here, so that a list of a million tasks costs what a list of a thousand does.
 COUNT_LIMIT: Final = 10_000
 _LONGEST: Final = 200
+#: Values of one question that are offered with their counts.
+_MOST_VALUES: Final = 100
+#: Questions that each task has one answer to, and where it stands.
+_FACETS: Final = {
+    "group": "group_id",
+    "owner": "owner__username",
+    "source_kind": "source_connection__kind",
+    "target_kind": "target_connection__kind",
+    "mode": "write_mode",
+}
+_TEXTS: Final = ("q", "group", "owner", "source", "target", "source_kind", "target_kind", "mode", "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +39,37 @@ class TaskFilter:
     q: str = ""
     status: tuple[Status, ...] = ()
     group: str = ""
-    source: str = ""
-    target: str = ""
-    mode: str = ""
     owner: str = ""
+    source: str = ""  # a connection's name
+    target: str = ""
+    source_kind: str = ""
+    target_kind: str = ""
+    mode: str = ""
+    tag: str = ""
+    attention: bool = False
     sort: str = ""
 
     @classmethod
     def read(cls, query: QueryDict) -> TaskFilter:
         """Read a query. What is not known is left out rather than answered with an error."""
 
-        def text(name: str) -> str:
-            return query.get(name, "").replace("\0", "").strip()[:_LONGEST]
+        def text(name: str, known: list[str] | None = None) -> str:
+            value = query.get(name, "").replace("\0", "").strip()[:_LONGEST]
+            return value if known is None or value in known else ""
 
         asked = set(query.getlist("status"))
         return cls(
             q=text("q"),
             status=tuple(status for status in Status if status.value in asked),
             group=text("group"),
+            owner=text("owner"),
             source=text("source"),
             target=text("target"),
-            mode=text("mode") if text("mode") in WriteMode.values else "",
-            owner=text("owner"),
+            source_kind=text("source_kind", ConnectionKind.values),
+            target_kind=text("target_kind", ConnectionKind.values),
+            mode=text("mode", WriteMode.values),
+            tag=text("tag"),
+            attention=query.get("attention") == "1",
             sort=text("sort"),
         )
 
@@ -53,17 +78,23 @@ class TaskFilter:
         """Does it ask for less than everything?"""
         return replace(self, sort="") != TaskFilter()
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return what it asks for as the fields of a form."""
+        found = [(name, getattr(self, name)) for name in _TEXTS if getattr(self, name)]
+        found += [("attention", "1")] if self.attention else []
+        found += [("sort", self.sort)] if self.sort else []
+        return found + [("status", status.value) for status in self.status]
+
+    @property
+    def fixed(self) -> list[tuple[str, str]]:
+        """Return the part of `pairs` that the form of the list has no field for."""
+        return [(name, value) for name, value in self.pairs() if name in ("source", "target", "sort")]
+
     def query(self, **changes: Any) -> str:
         """Return the query string that asks for this, with `changes`."""
-        wanted = replace(self, **{name: value for name, value in changes.items() if name != "page"})
-        out = QueryDict(mutable=True)
-        for name in ("q", "group", "source", "target", "mode", "owner", "sort"):
-            if getattr(wanted, name):
-                out[name] = getattr(wanted, name)
-        out.setlist("status", list(wanted.status))
-        if changes.get("page", 1) != 1:
-            out["page"] = changes["page"]
-        return out.urlencode()
+        page = changes.pop("page", 1)
+        pairs = replace(self, **changes).pairs() + ([("page", page)] if page != 1 else [])
+        return urlencode(pairs)
 
     def toggle(self, status: Status) -> str:
         """Return the query string with `status` added to the wanted ones, or taken off them."""
@@ -81,27 +112,90 @@ class TaskFilter:
         exact = {"group": self.group, "source_connection": self.source, "target_connection": self.target}
         exact |= {"write_mode": self.mode, "owner__username": self.owner}
         tasks = tasks.filter(**{name: value for name, value in exact.items() if value})
-        if not self.q:
-            return tasks
-        tasks = tasks.alias(source_name=_name("source_connection_id"), target_name=_name("target_connection_id"))
-        fields = ("name", "source_object", "target_object", "source_name", "target_name")
-        wanted = Q()
-        for field in fields:
-            wanted |= Q(**{f"{field}__icontains": self.q})
-        return tasks.filter(wanted)
+        for side, kind in (("source", self.source_kind), ("target", self.target_kind)):
+            if kind:
+                of_kind = Connection.objects.filter(kind=kind).values("name")
+                tasks = tasks.filter(**{f"{side}_connection__in": of_kind})
+        if self.tag:
+            tasks = tasks.filter(pk__in=TaskTag.objects.filter(name=self.tag).values("task"))
+        if self.attention:
+            tasks = tasks.filter(attention.condition(timezone.now()))
+        return _matching(tasks, self.q) if self.q else tasks
 
     def counts(self) -> dict[Status, int]:
         """Return how many tasks of each status the rest of the filter leaves, each at most COUNT_LIMIT.
 
-        A query a status, so that each ends at the limit; a GROUP BY would read a million tasks to the end.
+        A query a status, so that each ends at the limit: a GROUP BY would read a million tasks to the end. Where the
+        condition has to be looked at task by task, one query reads the first that match.
         """
+        if self.q or self.attention:
+            found = self._by_rest(Task.objects.submitted()).order_by().values_list("status", flat=True)
+            counted = Counter(found[:COUNT_LIMIT])
+            return {status: counted[status] for status in Status}
         return {status: self._by_rest(_of(status)).order_by()[:COUNT_LIMIT].count() for status in Status}
+
+    def facets(self) -> Facets:
+        """Return for each question its values, with how many tasks have them that answer all the others."""
+        others = replace(self, **dict.fromkeys(_FACETS, ""))
+        found = others.apply(Task.objects.submitted()).order_by()
+        rows = _grouped(found, tuple(_FACETS.values()))
+        wanted = {name: getattr(self, name) for name in _FACETS}
+        values = {}
+        for place, name in enumerate(_FACETS):
+            counted: Counter[str] = Counter()
+            for *answers, n in rows:
+                rest = zip(wanted.items(), answers, strict=True)
+                if answers[place] and all(not want or other == name or got == want for (other, want), got in rest):
+                    counted[answers[place]] += n
+            values[name] = sorted(counted.most_common(_MOST_VALUES))
+        values["tag"] = sorted(_tags_of(replace(self, tag="").apply(Task.objects.submitted()).order_by()).items())
+        return Facets(values, is_cut=sum(row[-1] for row in rows) >= COUNT_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """Question -> its values with their counts. `is_cut`: of the first COUNT_LIMIT tasks only."""
+
+    values: dict[str, list[tuple[str, int]]]
+    is_cut: bool
+
+
+def _grouped(found: QuerySet[Task], keys: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return each combination of `keys` among the first of `found`, with how many have it."""
+    inner, params = found.values_list(*keys)[:COUNT_LIMIT].query.sql_with_params()
+    columns = ", ".join(str(n) for n in range(1, len(keys) + 1))
+    with connection.cursor() as cursor:
+        # Django can't group a query that is cut; all in it is its own SQL.
+        cursor.execute(f"SELECT q.*, COUNT(*) FROM ({inner}) q GROUP BY {columns}", params)  # noqa: S608
+        return list(cursor.fetchall())
+
+
+def _tags_of(found: QuerySet[Task]) -> dict[str, int]:
+    if not TaskTag.objects.exists():
+        return {}
+    inner, params = found.values_list("pk")[:COUNT_LIMIT].query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT t.name, COUNT(*) FROM tasks_tasktag t WHERE t.task_id IN ({inner}) GROUP BY 1 "  # noqa: S608
+            f"ORDER BY 2 DESC LIMIT {_MOST_VALUES}",
+            params,
+        )
+        return dict(cursor.fetchall())
 
 
 def _of(status: Status) -> QuerySet[Task]:
     tasks = Task.objects.filter(status=status)
     # Only Initialize has drafts among it (a constraint says so); the others are counted from the index alone.
     return tasks.submitted() if status is Status.INITIALIZE else tasks
+
+
+def _matching(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
+    """Return the tasks whose name, objects or connections hold `text`."""
+    tasks = tasks.alias(source_name=_name("source_connection_id"), target_name=_name("target_connection_id"))
+    wanted = Q()
+    for field in ("name", "source_object", "target_object", "source_name", "target_name"):
+        wanted |= Q(**{f"{field}__icontains": text})
+    return tasks.filter(wanted)
 
 
 def _name(column: str) -> ExpressionWrapper[CharField[str, str]]:

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from django import forms
+from django.conf import settings
 
 from tasks.models import Task
 from tasks.models.task import StartPosition
@@ -20,11 +21,13 @@ class OperationForm(forms.Form):
         choices=StartPosition.choices, required=False, widget=forms.RadioSelect, label="Start position"
     )
     confirm = forms.CharField(max_length=200, required=False, label="Type the task’s name to confirm")
-    reason = forms.CharField(max_length=500, required=False, label="Reason (optional, kept in the history)")
+    reason = forms.CharField(max_length=500, required=False)
 
     def __init__(self, data: Any = None, *, task: Task, operation: Operation) -> None:
         super().__init__(data, initial={"key": uuid.uuid4().hex, "start": task.start_position}, prefix=None)
         self.task = task
+        self.fields["reason"].label = reason_label(operation)
+        self.fields["reason"].required = operation in settings.OPS_REASON_REQUIRED
         if operation is not Operation.RUN:
             del self.fields["start"]
         if operation is not Operation.STOP:
@@ -41,3 +44,50 @@ class OperationForm(forms.Form):
         if typed != self.task.name:
             raise forms.ValidationError(f"This is not the task’s name. Type {self.task.name} to stop it.")
         return typed
+
+
+class BulkForm(forms.Form):
+    """What can be said besides yes for many tasks. `expected` is how many the person has seen would be asked for."""
+
+    key = forms.CharField(max_length=100, widget=forms.HiddenInput)
+    expected = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+    start = forms.ChoiceField(
+        choices=[("", "As each task says"), *StartPosition.choices],
+        required=False,
+        widget=forms.RadioSelect,
+        label="Start position",
+    )
+    concurrency = forms.IntegerField(
+        min_value=1, max_value=200, initial=10, label="At once", help_text="Tasks in progress at the same time."
+    )
+    stop_on_error = forms.BooleanField(required=False, label="Leave out the rest when one goes wrong")
+    confirm = forms.CharField(max_length=20, required=False)
+    reason = forms.CharField(max_length=500, required=False)
+
+    def __init__(self, data: Any = None, *, operation: Operation, count: int) -> None:
+        super().__init__(data, initial={"key": uuid.uuid4().hex, "expected": count})
+        self.count = count
+        self.fields["reason"].label = reason_label(operation)
+        self.fields["reason"].required = operation in settings.OPS_REASON_REQUIRED
+        if operation is not Operation.RUN:
+            del self.fields["start"]
+        if operation is not Operation.STOP:
+            del self.fields["confirm"]
+        else:
+            self.fields["confirm"].label = f"Type {count} to confirm: so many tasks will be stopped"
+        for name in self.fields:
+            self.fields[name].widget.attrs |= {"autocomplete": "off"}
+            if self.is_bound and name in self.errors:
+                self.fields[name].widget.attrs |= {"aria-invalid": "true"}
+
+    def clean_confirm(self) -> str:
+        typed: str = self.cleaned_data["confirm"]
+        if typed.strip().replace(",", "") != str(self.count):
+            raise forms.ValidationError(f"Type {self.count} to stop so many tasks.")
+        return typed
+
+
+def reason_label(operation: Operation) -> str:
+    if operation in settings.OPS_REASON_REQUIRED:
+        return "Reason (kept in the history)"
+    return "Reason (optional, kept in the history)"

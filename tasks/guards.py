@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -111,7 +112,7 @@ def _places_of(tasks: Iterable[Task]) -> dict[str, int]:
 
 def places_used(groups: Collection[str]) -> dict[str, int]:
     """Return how many tasks hold a place in each of `groups`."""
-    counted = Task.objects.filter(group__in=groups, status__in=OCCUPYING).order_by()
+    counted = Task.objects.filter(group__name__in=groups, status__in=OCCUPYING).order_by()
     return dict(counted.values_list("group_id").annotate(n=Count("pk")))
 
 
@@ -125,6 +126,13 @@ def refusal(operation: Operation, facts: Facts) -> Refusal | None:
             "permission", f"You may not {operation.label.lower()} tasks; ask an administrator for the right."
         )
     return _by_matrix(operation, facts) or _by_snapshot(operation, facts) or _by_group(operation, facts)
+
+
+def without_reason(operation: Operation, reason: str) -> Refusal | None:
+    """Return the refusal of `operation` where this console asks for a reason and none is given."""
+    if reason.strip() or operation not in settings.OPS_REASON_REQUIRED:
+        return None
+    return Refusal("reason_required", f"{operation.label} needs a reason here: say why, it is kept in the history.")
 
 
 def _by_matrix(operation: Operation, facts: Facts) -> Refusal | None:

@@ -99,6 +99,8 @@ def _decide(task: Task, operation: Operation, actor: Actor, asked: dict[str, Any
     ResourceGroup.objects.select_for_update().filter(name=task.group_id).first()
     facts = guards.load_facts([task], actor.may)[task.pk]
     refused = guards.refusal(operation, facts)
+    if refused is None and actor.name != SYSTEM.name:
+        refused = guards.without_reason(operation, asked["reason"])
     now = timezone.now()
     asked |= {"task": task, "from_status": task.status, "from_paused_how": task.paused_how, "requested_at": now}
     if refused is not None:

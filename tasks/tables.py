@@ -29,6 +29,12 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         rows = getattr(rows, "data", rows)
         return int(rows.order_by()[:COUNT_LIMIT].count())
 
+    def page(self, number: Any) -> Page[Any]:
+        """A count of some seconds ago must not cut off a row that came since."""
+        number = self.validate_number(number)
+        begin = (number - 1) * self.per_page
+        return self._get_page(self.object_list[begin : begin + self.per_page], number, self)
+
     @property
     def is_cut(self) -> bool:
         return self.count >= COUNT_LIMIT

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from tasks.views import (
     alert_rules,
     alerts,
+    batches,
     bulk,
     detail,
     health,
@@ -14,6 +15,7 @@ from tasks.views import (
     operations,
     overview,
     pages,
+    preferences,
     records,
 )
 
@@ -23,6 +25,13 @@ urlpatterns: list[URLPattern] = [
     path("tasks/", listing.task_list, name="list"),
     path("tasks/rows/", listing.changed_rows, name="rows"),
     path("tasks/operations/<slug:operation>/", bulk.bulk_dialog, name="bulk"),
+    path("tasks/batches/", batches.batch_list, name="batches"),
+    path("tasks/batches/<int:batch_id>/", batches.batch_page, name="batch"),
+    path("tasks/batches/<int:batch_id>/cancel/", batches.cancel_batch, name="batch_cancel"),
+    path("tasks/batches/<int:batch_id>/retry/", batches.retry_batch, name="batch_retry"),
+    path("tasks/preferences/", preferences.save_preferences, name="preferences"),
+    path("tasks/views/", preferences.save_view, name="view_save"),
+    path("tasks/views/<int:view_id>/delete/", preferences.delete_view, name="view_delete"),
     path("tasks/counts/", listing.status_counts, name="counts"),
     path("tasks/<int:task_id>/", detail.overview, name="detail"),
     path("tasks/<int:task_id>/live/", detail.live, name="live"),

@@ -30,7 +30,8 @@
     const versioned = element.hasAttribute("data-version")
       ? [element]
       : [...element.querySelectorAll("[data-version]")];
-    return versioned.map((shown) => `${shown.id}.${shown.dataset.version}`).join(",");
+    const others = (element.dataset.liveAlso ?? "").split(" ").map((id) => id && document.getElementById(id));
+    return [...versioned, ...others.filter(Boolean)].map((shown) => `${shown.id}.${shown.dataset.version}`).join(",");
   }
 
   document.addEventListener("htmx:configRequest", (event) => {
@@ -138,7 +139,7 @@
   let opener = "";
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.elt.hasAttribute("data-operation")) opener = event.detail.elt.id;
+    if (event.detail.elt.matches("[data-operation], [data-bulk]")) opener = event.detail.elt.id;
   });
 
   document.addEventListener("htmx:afterSwap", (event) => {

@@ -32,7 +32,7 @@ class ConnectionForm(forms.ModelForm):
         max_length=2_000,
         required=False,
         widget=AdminTextInputWidget,
-        help_text="SQLite: the database file. File directory: the directory. An absolute path.",
+        help_text="SQLite: the database file. Files: the directory that holds them. An absolute path.",
     )
     host = forms.CharField(max_length=255, required=False, widget=AdminTextInputWidget)
     port = forms.IntegerField(min_value=1, max_value=65_535, required=False, help_text="5432 when left empty.")
@@ -94,7 +94,7 @@ class ConnectionAdmin(admin.ModelAdmin):
             return [(None, {"fields": ("name", "kind", *own, "secret", "has_secret", "test_result")})]
         return [
             (None, {"fields": ("name", "kind")}),
-            ("SQLite, file directory", {"fields": ("path",)}),
+            ("SQLite, files", {"fields": ("path",)}),
             ("PostgreSQL", {"fields": (*ADDRESS_OF[ConnectionKind.POSTGRESQL], "secret")}),
         ]
 

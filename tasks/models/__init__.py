@@ -19,6 +19,7 @@ from tasks.models.alert_rule import (
     Scope,
     Severity,
 )
+from tasks.models.batch import Batch, BatchItem, ItemState
 from tasks.models.connection import Connection, ConnectionKind
 from tasks.models.dirty_row import DirtyRow
 from tasks.models.history import StatusChange
@@ -28,7 +29,9 @@ from tasks.models.operation import OperationRequest, OperationTotal
 from tasks.models.resource_group import EngineKind, ResourceGroup
 from tasks.models.run import Attempt, Run
 from tasks.models.snapshot import Snapshot, SnapshotKind
+from tasks.models.tag import TaskTag
 from tasks.models.task import StartPosition, Task, WriteMode
+from tasks.models.viewing import Density, Preference, SavedView
 from tasks.models.worker import Lease, WorkerHeartbeat
 
 __all__ = [
@@ -39,13 +42,17 @@ __all__ = [
     "AlertPending",
     "AlertRule",
     "Attempt",
+    "Batch",
+    "BatchItem",
     "Comparison",
     "Connection",
     "ConnectionKind",
     "DeliveryAttempt",
+    "Density",
     "DirtyRow",
     "EngineKind",
     "GroupSample",
+    "ItemState",
     "Lease",
     "LogLine",
     "NoticeKind",
@@ -53,11 +60,13 @@ __all__ = [
     "Notification",
     "OperationRequest",
     "OperationTotal",
+    "Preference",
     "RecipientChannel",
     "RecipientGroup",
     "ResourceGroup",
     "Run",
     "Sample",
+    "SavedView",
     "Scope",
     "Severity",
     "Snapshot",
@@ -65,6 +74,7 @@ __all__ = [
     "StartPosition",
     "StatusChange",
     "Task",
+    "TaskTag",
     "WorkerHeartbeat",
     "WriteMode",
 ]

@@ -146,7 +146,7 @@ class Notification(models.Model):
     """
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)  # receivers tell a repetition by it
-    alert = models.ForeignKey(Alert, null=True, on_delete=models.CASCADE, related_name="notifications", db_index=False)
+    alert = models.ForeignKey(Alert, null=True, on_delete=models.SET_NULL, related_name="notifications", db_index=False)
     rule = models.ForeignKey(AlertRule, null=True, on_delete=models.SET_NULL, related_name="notifications")
     kind = models.CharField(max_length=10, choices=NoticeKind.choices)
     round = models.PositiveIntegerField(default=0)

@@ -12,7 +12,7 @@ from tasks.models.fields import decrypt, encrypt, name_validator, one_of
 class ConnectionKind(models.TextChoices):
     SQLITE = "sqlite", "SQLite"
     POSTGRESQL = "postgresql", "PostgreSQL"
-    FILE = "file", "File directory"
+    FILE = "file", "Files"
 
 
 class Connection(models.Model):

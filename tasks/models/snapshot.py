@@ -13,6 +13,7 @@ from tasks.models.task import Task
 class SnapshotKind(models.TextChoices):
     PAUSE = "pause", "Pause"
     PERIODIC = "periodic", "Periodic"
+    MANUAL = "manual", "Manual"
 
 
 class Snapshot(models.Model):
@@ -30,6 +31,7 @@ class Snapshot(models.Model):
     size_bytes = models.BigIntegerField(default=0)
     duration_ms = models.FloatField(default=0)
     unusable = models.TextField(blank=True)  # why it can't be continued from; empty: usable
+    pinned_by = models.CharField(max_length=150, blank=True, db_default="")  # kept when the engine forgets it
 
     class Meta:
         ordering = ["-taken_at", "-pk"]

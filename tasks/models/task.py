@@ -110,6 +110,9 @@ class Task(models.Model):
         "OperationRequest", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
 
+    # Asked for beside the operations: neither changes the status.
+    snapshot_asked_at = models.DateTimeField(null=True, editable=False)
+
     # Which worker has it in hand. The number grows with each new lease: whoever lost one can't write under it.
     lease_owner = models.CharField(max_length=100, blank=True, editable=False)
     lease_number = models.BigIntegerField(default=0, db_default=0, editable=False)

@@ -48,6 +48,7 @@ class TaskPlan:
     time_limits: dict[str, int] = field(default_factory=dict)
     description: str = ""
     owner: str = ""  # a user's name
+    tags: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tasks.models import ConnectionKind, EngineKind, StartPosition, WriteMode
 from tasks.models.fields import NAME, name_validator
+from tasks.models.tag import MOST_TAGS
 from tasks.statuses import Operation
 from tasks.submission.plans import ConnectionPlan, GroupPlan, TaskPlan
 from tasks.submission.sections import Section, near
@@ -100,12 +101,23 @@ def read_task(section: Section, kinds: Mapping[str, str], groups: Mapping[str, o
         time_limits=_time_limits(section),
         description=section.text("description", "", longest=2_000),
         owner=section.text("owner", "", longest=150),
+        tags=_tags(section),
     )
     if plan.exactly_once and target_kind == "file":
         section.add("exactly_once", "A file can't be written exactly once; use a table as the target.")
     for part in (source, target, section):
         part.close()
     return plan
+
+
+def _tags(section: Section) -> list[str]:
+    tags = sorted(section.texts("tags"))
+    for tag in tags:
+        if not NAME.match(tag):
+            section.add("tags", f"{tag}: {name_validator.message}")
+    if len(tags) > MOST_TAGS:
+        section.add("tags", f"{len(tags)} are given; {MOST_TAGS} is the most.")
+    return tags
 
 
 def _time_limits(section: Section) -> dict[str, int]:

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from tasks.models import Connection, ResourceGroup, Task
+from tasks.models import Connection, ResourceGroup, Task, TaskTag
 from tasks.models.fields import SecretUnreadable
 from tasks.statuses import Status
 from tasks.submission import alert_writing
@@ -28,8 +28,11 @@ HARMLESS: Final = {
     "time_limits",
     "description",
     "owner",
+    "tags",
     "exactly_once",
 }
+#: And those that nothing that runs knows of.
+AT_ANY_TIME: Final = {"description", "owner", "tags"}
 IN_USE: Final = (Status.RUNNING, Status.OPERATING, Status.PAUSED)
 
 
@@ -101,7 +104,10 @@ def _compare_task(plan: TaskPlan, place: str, notes: Notes) -> Change:
     if plan.owner and owner is None:
         notes.add(f"{place}.owner", f"There is no user {plan.owner}.")
     values: dict[str, Any] = {**asdict(plan), "owner": owner}
+    tags = values.pop("tags")
     change = _change("task", plan.name, found, values)
+    if found is not None and tags != tags_of(found):
+        change = Change("task", plan.name, "changed", (*change.fields, "tags"))
     if found is None or found.submitted_at is None:
         return Change("task", plan.name, "created")
     if change.what == "changed":
@@ -111,12 +117,21 @@ def _compare_task(plan: TaskPlan, place: str, notes: Notes) -> Change:
     return change
 
 
+def tags_of(task: Task) -> list[str]:
+    return sorted(task.tags.values_list("name", flat=True))
+
+
+def write_tags(task: Task, tags: list[str]) -> None:
+    task.tags.exclude(name__in=tags).delete()
+    TaskTag.objects.bulk_create([TaskTag(task=task, name=tag) for tag in tags], ignore_conflicts=True)
+
+
 def why_unchangeable(task: Task, fields: Iterable[str]) -> str | None:
     """Return why `fields` of `task` can't be changed in its present status; None where they can."""
     status = Status(task.status)
     if status in (Status.INITIALIZE, Status.STOPPED):
         return None
-    if status in (Status.RUNNING, Status.OPERATING):
+    if status in (Status.RUNNING, Status.OPERATING) and set(fields) - AT_ANY_TIME:
         return f"Task {task.name} is {status.label} and can't be changed; Pause or Stop it first."
     grave = sorted(set(fields) - HARMLESS)
     if grave:
@@ -168,15 +183,18 @@ def write_task(plan: TaskPlan, change: Change, actor_name: str) -> None:
     """Create, submit or change one task, inside the caller's transaction."""
     owner = get_user_model().objects.filter(username=plan.owner).first() if plan.owner else None
     values: dict[str, Any] = {**asdict(plan), "owner": owner}
+    tags = values.pop("tags")
     now = timezone.now()
     if change.what == "created":
         task, _ = Task.objects.update_or_create(
             name=plan.name, defaults={**values, "submitted_at": now, "status_since": now}
         )
+        write_tags(task, tags)
         write_history(task, None, Status.INITIALIZE, actor_name=actor_name, reason="Submitted")
     elif change.what == "changed":
-        chosen = {key: values[key] for key in change.fields}
+        chosen = {key: values[key] for key in change.fields if key != "tags"}
         Task.objects.filter(name=plan.name).update(**chosen, updated_at=now)
         task = Task.objects.select_related("run").get(name=plan.name)
+        write_tags(task, tags)
         status = Status(task.status)
         write_history(task, status, status, actor_name=actor_name, reason=f"Changed: {', '.join(change.fields)}")

@@ -1,38 +1,25 @@
-"""One operation for many tasks: the dialog says how many allow it, the answer what became of each.
-
-Re-detect alone so far: what takes something away wants a look at each task.
-"""
+"""One operation for many tasks: the preview says what it would do, the answer is a batch that a worker carries out."""
 
 from __future__ import annotations
 
-import uuid
-from collections import Counter
-from dataclasses import dataclass
 from typing import Any, Final
 
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.views.decorators.http import require_http_methods
 
+from tasks import batches
 from tasks.filters import TaskFilter
-from tasks.guards import load_facts, refusal
+from tasks.forms import BulkForm
 from tasks.models import Task
-from tasks.operations import Actor, OperationRefused, accept
-from tasks.statuses import Channel, Operation
+from tasks.operations import Actor
+from tasks.statuses import Operation
 from tasks.views import htmx
 from tasks.views.access import may_view, named_operation
 
-#: Tasks asked for at once: a dialog nobody can read is no confirmation.
-MOST: Final = 500
-SHOWN: Final = 20
-OFFERED: Final = (Operation.DETECT,)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One task of many: allowed, or why not."""
-
-    task: Task
-    why: str = ""
+#: Tasks that a form may name one by one; more are chosen by the list's query.
+NAMED: Final = 500
+SHOWN: Final = 12
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,61 +27,73 @@ def bulk_dialog(request: HttpRequest, operation: str) -> HttpResponse:
     """Chosen are the tasks named by `task` (repeated), else those that the list's query finds."""
     may_view(request)
     asked = named_operation(operation)
-    if asked not in OFFERED:
-        raise Http404("This operation is asked for one task at a time.")
     query = request.POST if request.method == "POST" else request.GET
-    tasks = _chosen(query)
-    if request.method == "POST":
-        lines = _ask_each(request, asked, tasks)
-        context = _context(asked, lines, done=True)
-        response = htmx.page_or_fragment(request, "tasks/bulk.html", "tasks/partials/bulk_dialog.html", context)
-        return htmx.settle(response, toast={"text": context["said"], "tone": "good"})
-    facts = load_facts(tasks, request.user.has_perm)
-    refused = {task.pk: refusal(asked, facts[task.pk]) for task in tasks}
-    lines = [Line(task, why.sentence if (why := refused[task.pk]) else "") for task in tasks]
-    context = _context(asked, lines, done=False) | {"key": uuid.uuid4().hex, "more": len(tasks) >= MOST}
-    return htmx.page_or_fragment(request, "tasks/bulk.html", "tasks/partials/bulk_dialog.html", context)
+    tasks, more = _chosen(query)
+    found = batches.forecast(asked, tasks, request.user.has_perm)
+    context = {"operation": asked, "query": _kept(query), "found": found, "more": more, "most": batches.MOST}
+    if request.method != "POST":
+        return _show(request, context, BulkForm(operation=asked, count=len(found.allowed)))
+    form = BulkForm(request.POST, operation=asked, count=len(found.allowed))
+    if not form.is_valid():
+        return _show(request, context, form, status=422)
+    if len(found.allowed) > form.cleaned_data["expected"]:
+        # Nobody has agreed to those that came meanwhile.
+        context["grown"] = len(found.allowed) - form.cleaned_data["expected"]
+        return _show(request, context, BulkForm(operation=asked, count=len(found.allowed)), status=409)
+    if not found.allowed:
+        return _show(request, context, form, status=409)
+    return _begin(request, asked, found, form.cleaned_data)
 
 
-def _chosen(query: QueryDict) -> list[Task]:
-    named = [int(pk) for pk in query.getlist("task") if pk.isascii() and pk.isdigit() and len(pk) < 19]
-    tasks = Task.objects.submitted()
-    tasks = tasks.filter(pk__in=named[:MOST]) if "task" in query else TaskFilter.read(query).apply(tasks)
-    return list(tasks.order_by("name", "pk")[:MOST])
+def _begin(request: HttpRequest, asked: Operation, found: batches.Forecast, said: dict[str, Any]) -> HttpResponse:
+    batch = batches.create(
+        asked,
+        found.allowed,
+        actor=Actor.of(request.user),
+        key=said["key"],
+        refused=found.refused,
+        reason=said["reason"],
+        start_position=said.get("start", ""),
+        concurrency=said["concurrency"],
+        stop_on_error=said["stop_on_error"],
+    )
+    messages.success(request, f"{asked.label} of {len(found.allowed)} tasks is under way.")
+    if htmx.wants_fragment(request):
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = batch.get_absolute_url()
+        return response
+    return HttpResponseRedirect(batch.get_absolute_url())
 
 
-def _ask_each(request: HttpRequest, operation: Operation, tasks: list[Task]) -> list[Line]:
-    key = request.POST.get("key", "")[:64]
-    lines = []
-    for task in tasks:
-        try:
-            accept(
-                task_id=task.pk,
-                operation=operation,
-                actor=Actor.of(request.user),
-                channel=Channel.PAGE,
-                key=f"{key}-{task.pk}" if key else "",
-            )
-        except OperationRefused as refused:
-            lines.append(Line(task, refused.refusal.sentence))
-        except Task.DoesNotExist:
-            lines.append(Line(task, "It was deleted meanwhile."))
-        else:
-            lines.append(Line(task))
-    return lines
-
-
-def _context(operation: Operation, lines: list[Line], *, done: bool) -> dict[str, Any]:
-    allowed = [line.task for line in lines if not line.why]
-    refused = Counter(line.why for line in lines if line.why)
-    tasks = "task" if len(allowed) == 1 else "tasks"
-    return {
-        "operation": operation,
-        "done": done,
-        "tasks": [line.task for line in lines],
-        "allowed": allowed,
-        "shown": allowed[:SHOWN],
-        "hidden": max(0, len(allowed) - SHOWN),
-        "refused": refused.most_common(10),
-        "said": f"{operation.label} of {len(allowed)} {tasks} is requested.",
+def _show(request: HttpRequest, context: dict[str, Any], form: BulkForm, *, status: int = 200) -> HttpResponse:
+    found: batches.Forecast = context["found"]
+    context |= {
+        "form": form,
+        "shown": found.allowed[:SHOWN],
+        "hidden": max(0, len(found.allowed) - SHOWN),
+        "total": len(found.allowed) + len(found.refused),
     }
+    return htmx.page_or_fragment(request, "tasks/bulk.html", "tasks/partials/bulk_dialog.html", context, status=status)
+
+
+def _chosen(query: QueryDict) -> tuple[list[Task], bool]:
+    """Return the chosen tasks, and whether there are more than one batch holds."""
+    tasks = Task.objects.submitted().select_related("group")
+    named = [int(pk) for pk in query.getlist("task") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+    if named and not query.get("all"):
+        return list(tasks.filter(pk__in=named[:NAMED]).order_by("name", "pk")), len(named) > NAMED
+    if query.get("selected") and not query.get("all"):
+        return [], False  # the list's form was sent without a tick: that is not everything
+    chosen = TaskFilter.read(query).apply(tasks).order_by("name", "pk").defer("source_options", "phase")
+    found = list(chosen[: batches.MOST + 1])
+    return found[: batches.MOST], len(found) > batches.MOST
+
+
+def _kept(query: QueryDict) -> list[tuple[str, str]]:
+    """Return the choice as fields of the form: it is made again when that is sent."""
+    named = [("task", pk) for pk in query.getlist("task")[:NAMED]]
+    if named and not query.get("all"):
+        return named
+    kept = [(name, value) for name, value in TaskFilter.read(query).pairs() if name != "sort"]
+    marks = [(name, "1") for name in ("all", "selected") if query.get(name)]
+    return [*kept, *marks]

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
-from tasks.models import Connection, ResourceGroup, Task, WriteMode
-from tasks.statuses import Status
+from tasks.models import ConnectionKind, Density, Preference, SavedView, Task, WriteMode
+from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
 from tasks.views import htmx
 from tasks.views.access import may_view
 from tasks.views.rows import build_rows, render_rows, shown_tasks
 from tasks.views.versions import versions_of
 
-#: A list of choices longer than this is no choice; the query takes any name all the same.
-_CHOICES = 200
-#: Seconds for which what was counted, and what can be chosen, is not asked for again.
-_FRESH = 3
+#: Seconds for which what was counted is not counted again.
+_FRESH: Final = 3
+_VIEWS: Final = 30
+_KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
+#: Question -> what it is about, and the words of its values.
+_QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "group": ("group", {}),
+    "owner": ("owner", {}),
+    "source_kind": ("source", _KINDS),
+    "target_kind": ("target", _KINDS),
+    "mode": ("mode", {value: str(label) for value, label in WriteMode.choices}),
+    "tag": ("tag", {}),
+}
+#: Columns of the list that a person may leave out, by the word that the style sheet knows them by.
+COLUMNS: Final = {
+    "source": "Source",
+    "target": "Target",
+    "rows": "Rows",
+    "lag": "Lag",
+    "last": "Last operation",
+}
 
 
 @require_GET
@@ -33,9 +50,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     may_view(request)
     asked = TaskFilter.read(request.GET)
     counts = counts_of(asked)
-    # Ordered and cut by their keys alone: a deep page must not join what it skips.
-    table = TaskTable(asked.apply(Task.objects.submitted()).order_by("name", "pk").values("pk"))
-    table.order_by = [asked.sort] if asked.sort else []
+    table = _table(asked)
     page = _paginate(table, request.GET.get("page", ""), counts["found"])
     keys = [row.record["pk"] for row in page.object_list]
     by_key = {task.pk: task for task in shown_tasks().filter(pk__in=keys).order_by()}
@@ -49,10 +64,14 @@ def task_list(request: HttpRequest) -> HttpResponse:
         "previous": asked.query(page=page.previous_page_number()) if page.has_previous() else "",
         "next": asked.query(page=page.next_page_number()) if page.has_next() else "",
         "query": asked.query(),
+        "kept": [(name, value) for name, value in asked.pairs() if name != "sort"],
+        "keys_version": htmx.version_of(keys),
+        "operations": list(Operation),
         **counts,
+        "counts_query": asked.query(page=page.number),
     }
     if not htmx.wants_fragment(request):
-        context |= _choices()
+        context |= {"facets": _facets(asked), **_own(request)}
         if rows and asked.status == (Status.DETECTION_EXCEPTION,):
             context["redetect_all"] = f"{reverse('tasks:bulk', args=['detect'])}?{asked.query()}"
     return htmx.page_or_fragment(request, "tasks/list.html", "tasks/partials/task_list.html", context)
@@ -78,12 +97,31 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def status_counts(request: HttpRequest) -> HttpResponse:
-    """Answer the slower poll of the counts."""
+    """Answer the slower poll: the counts, and whether other tasks would stand on the page that is shown."""
     may_view(request)
-    context = {"asked": TaskFilter.read(request.GET), **counts_of(TaskFilter.read(request.GET))}
-    if htmx.shown(request).get("status_counts") == context["counts_version"]:
+    asked = TaskFilter.read(request.GET)
+    counts = counts_of(asked)
+    shown = htmx.shown(request)
+    has_news = shown.get("task_list") not in (None, _keys_version(asked, request.GET.get("page", ""), counts["found"]))
+    parts = {"counts": shown.get("status_counts") != counts["counts_version"], "news": has_news}
+    if not parts["counts"] and shown.get("list_news", "0") == str(int(has_news)):
         return htmx.no_change()
-    return render(request, "tasks/partials/status_counts.html", context)
+    here = request.GET.copy()
+    here.pop("v", None)
+    context = {"asked": asked, **counts, "has_news": has_news, "counts_query": here.urlencode()}
+    return render(request, "tasks/partials/list_poll.html", context)
+
+
+def _keys_version(asked: TaskFilter, page: str, count: int) -> str:
+    table = _table(asked)
+    return htmx.version_of([row.record["pk"] for row in _paginate(table, page, count).object_list])
+
+
+def _table(asked: TaskFilter) -> TaskTable:
+    # Ordered and cut by their keys alone: a deep page must not join what it skips.
+    table = TaskTable(asked.apply(Task.objects.submitted()).order_by("name", "pk").values("pk"))
+    table.order_by = [asked.sort] if asked.sort else []
+    return table
 
 
 def _paginate(table: TaskTable, number: str, count: int) -> Any:
@@ -139,18 +177,23 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
     }
 
 
-def _choices() -> dict[str, Any]:
-    found: dict[str, Any] = cache.get_or_set("choices", _load_choices, _FRESH)
+def _facets(asked: TaskFilter) -> list[dict[str, Any]]:
+    """Return the questions beside the statuses, each with its values and how many tasks have them."""
+    facets = cache.get_or_set(f"facets:{htmx.version_of([replace(asked, sort='')])}", asked.facets, 2 * _FRESH)
+    found = []
+    for name, (label, words) in _QUESTIONS.items():
+        counted, wanted = dict(facets.values[name]), getattr(asked, name)
+        if wanted:
+            counted.setdefault(wanted, 0)
+        plus = "+" if facets.is_cut else ""
+        values = [(value, words.get(value, value), f"{n:,}{plus}") for value, n in sorted(counted.items())]
+        if values:
+            found.append({"name": name, "label": label, "wanted": wanted, "values": values})
     return found
 
 
-def _load_choices() -> dict[str, Any]:
-    users = get_user_model().objects.filter(is_active=True).order_by("username", "pk")
-    connections = Connection.objects.order_by("name", "pk").values_list("name", flat=True)
-    return {
-        "groups": list(ResourceGroup.objects.order_by("name", "pk").values_list("name", flat=True)[:_CHOICES]),
-        "connections": list(connections[:_CHOICES]),
-        "owners": list(users.values_list("username", flat=True)[:_CHOICES]),
-        "modes": WriteMode.choices,
-        "statuses": list(Status),
-    }
+def _own(request: HttpRequest) -> dict[str, Any]:
+    """Return how this person looks at the list: columns, density, and the views that have a name."""
+    views = SavedView.objects.filter(Q(user=request.user.pk) | Q(shared=True)).order_by("name", "pk")
+    preference = Preference.objects.filter(user=request.user.pk).first() or Preference()
+    return {"views": list(views[:_VIEWS]), "preference": preference, "columns": COLUMNS, "densities": Density.choices}

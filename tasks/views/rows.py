@@ -22,6 +22,8 @@ from tasks.statuses import Operation, Outcome, PausedHow, Status, Tone
 from tasks.views import words
 from tasks.views.versions import is_unheard, seen_of, version
 
+_HOW: Final = {PausedHow.NORMAL.value: "with a snapshot", PausedHow.FORCED.value: "forced"}
+
 
 @dataclass(frozen=True, slots=True)
 class Button:
@@ -199,7 +201,7 @@ def _row(task: Task, facts: Facts, kinds: dict[str, str], url: str, now: datetim
         label=str(status.label),
         tone=status.tone.value,
         paused=task.paused_how,
-        how=PausedHow(task.paused_how).label if task.paused_how else "",
+        how=_HOW.get(task.paused_how, ""),
         since=words.since(task.status_since, now),
         overlays=overlays_of(task, now),
         source_kind=kinds.get(task.source_connection_id or "", "missing"),

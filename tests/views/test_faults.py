@@ -8,7 +8,6 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
 
 from tasks.models import Attempt, OperationRequest, Task
 from tasks.operations import SYSTEM, accept
@@ -84,49 +83,13 @@ def test_who_shares_a_group_or_a_connection(operator: Client, code: str, subject
     assert ({"other"} if 'data-sharing="other"' in page else set()) == found
 
 
-def test_many_are_re_detected_at_once_and_each_refusal_is_said(operator: Client) -> None:
-    tasks = [missing(f"m{n}") for n in range(3)]
-    stopped = make_task("idle", status=Status.STOPPED)
-    ids = [task.pk for task in (*tasks, stopped)]
-    dialog = text(operator, "/tasks/operations/detect/", data={"task": ids})
-    assert "Re-detect: 3 tasks" in dialog
-    assert "1: Re-detect is for tasks in status Detection exception" in dialog
-    values = {"task": ids, "key": "one-click"}
-    for _ in range(2):  # a double click does it once
-        answer = operator.post("/tasks/operations/detect/", values).content.decode()
-        assert "Re-detect of 3 tasks is requested." in answer
-    requests = OperationRequest.objects.filter(operation="detect")
-    assert requests.filter(outcome=Outcome.OPEN).count() == 3
-    assert requests.filter(outcome=Outcome.REFUSED).count() == 1
-    assert set(Task.objects.filter(pk__in=ids).values_list("status", flat=True)) == {"operating", "stopped"}
-
-
 def test_the_lists_query_chooses_too(operator: Client) -> None:
     missing("m1")
     missing("other")
     page = text(operator, "/tasks/?status=detection_exception&q=m1")
     assert "/tasks/operations/detect/?q=m1&amp;status=detection_exception" in page
-    assert "Re-detect: 1 task" in text(operator, "/tasks/operations/detect/?q=m1&status=detection_exception")
+    assert "Re-detect: 1 of 1 task" in text(operator, "/tasks/operations/detect/?q=m1&status=detection_exception")
     assert "Re-detect all" not in text(operator, "/tasks/")
-
-
-def test_bulk_is_for_those_who_may_and_for_re_detect_alone(viewer: Client, client: Client) -> None:
-    task = missing("m1")
-    answer = viewer.post("/tasks/operations/detect/", {"task": task.pk}).content.decode()
-    assert "You may not re-detect tasks" in answer
-    assert viewer.get("/tasks/operations/stop/").status_code == 404
-    task.refresh_from_db()
-    assert task.status == Status.DETECTION_EXCEPTION
-
-
-def test_the_bulk_dialog_costs_the_same_for_many(
-    operator: Client, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    for n in range(40):
-        missing(f"m{n}")
-    operator.get("/tasks/operations/detect/?status=detection_exception")
-    with django_assert_max_num_queries(11):
-        text(operator, "/tasks/operations/detect/?status=detection_exception")
 
 
 def test_restarts_are_shown_with_what_caused_them(operator: Client) -> None:

@@ -6,12 +6,14 @@ import re
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tasks.models import Connection, ResourceGroup, Task
+from tasks.models import Connection, ResourceGroup, SavedView, Task, TaskTag
 from tasks.statuses import Status
+from tasks.views.listing import COLUMNS
 from tests.factories import make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +52,7 @@ def test_each_status_is_shown_by_its_name(operator: Client, status: Status) -> N
     make_task("orders", status=status)
     page = text(operator.get("/tasks/"))
     assert f'data-status="{status}"' in page
-    assert ("Re-detect" in page) == (status is Status.DETECTION_EXCEPTION)
+    assert ('data-operation="detect"' in page) == (status is Status.DETECTION_EXCEPTION)
 
 
 def test_drafts_are_not_shown(operator: Client) -> None:
@@ -71,6 +73,11 @@ def test_the_query_filters_and_sorts(operator: Client) -> None:
     assert listed("q=shop") == ["a-orders", "b-events", "c-orders"]
     assert listed("group=big") == listed("owner=otto") == ["c-orders"]
     assert listed("mode=upsert") == ["b-events"]
+    assert listed("source_kind=sqlite&target_kind=sqlite&owner=otto") == ["c-orders"]
+    assert listed("source_kind=file") == []
+    assert listed("attention=1") == ["b-events"]
+    TaskTag.objects.create(task=Task.objects.get(name="a-orders"), name="nightly")
+    assert listed("tag=nightly") == ["a-orders"]
     assert listed("source=shop&target=warehouse&q=c-") == ["c-orders"]
     assert listed("sort=-rows_written") == ["b-events", "c-orders", "a-orders"]
     assert "No task matches" in text(operator.get("/tasks/?q=nothing"))
@@ -99,6 +106,78 @@ def test_a_hostile_query_is_a_page_like_any_other(operator: Client, query: str) 
     assert "<script>" not in text(response)
 
 
+def test_each_question_offers_its_values_with_their_counts(operator: Client) -> None:
+    for n in range(3):
+        TaskTag.objects.create(task=make_task(f"a{n}", status=Status.RUNNING), name="nightly")
+    make_task("b", group_id="big", write_mode="upsert", owner=make_user("otto"))
+
+    def offered(query: str, question: str) -> list[str]:
+        page = text(operator.get(f"/tasks/?{query}"))
+        found = re.search(rf'<select name="{question}".*?</select>', page, re.S)
+        return re.findall(r"<option value=\"[^\"]+\" ?(?:selected)?>([^<]*)</option>", found.group()) if found else []
+
+    assert offered("", "group") == ["big (1)", "local (3)"]
+    assert offered("", "owner") == ["otto (1)"]
+    assert offered("", "source_kind") == ["SQLite (4)"]
+    assert offered("", "mode") == ["Append (3)", "Upsert (1)"]
+    assert offered("", "tag") == ["nightly (3)"]
+    assert offered("status=running", "group") == ["local (3)"]
+    assert offered("group=big", "group") == ["big (1)", "local (3)"]  # the others can still be chosen
+    assert offered("group=big", "mode") == ["Upsert (1)"]
+    assert offered("group=gone", "group") == ["big (1)", "gone (0)", "local (3)"]
+
+
+def test_other_tasks_on_the_page_are_announced_and_not_forced_in(operator: Client) -> None:
+    make_task("b")
+    page = text(operator.get("/tasks/"))
+    shown = ",".join(f"{name}.{version}" for name, version in re.findall(r'id="(\w+)"[^>]*data-version="(\w+)"', page))
+    assert "list_news.0" in shown
+    assert operator.get(f"/tasks/counts/?v={shown}", headers=HTMX).status_code == 204
+    make_task("a")
+    answer = text(operator.get(f"/tasks/counts/?v={shown}", headers=HTMX))
+    assert "Other tasks belong on this page now" in answer
+    assert 'data-value="2"' in answer
+
+
+def test_columns_and_density_are_kept_for_each_person(operator: Client) -> None:
+    make_task("orders")
+    sent = {"column": ["source", "target", "last"], "density": "compact", "next": "/tasks/?q=o"}
+    assert operator.post("/tasks/preferences/", sent)["Location"] == "/tasks/?q=o"
+    page = text(operator.get("/tasks/"))
+    assert 'class="list-frame compact without-rows without-lag"' in page
+    operator.post("/tasks/preferences/", {"column": list(COLUMNS), "density": "nonsense"})
+    assert 'class="list-frame comfortable"' in text(operator.get("/tasks/"))
+
+
+def test_views_are_saved_shared_and_deleted_by_their_owner(operator: Client) -> None:
+    sent = {"name": "Broken", "query": "status=failure&evil=1&page=9", "shared": "1"}
+    assert operator.post("/tasks/views/", sent)["Location"] == "/tasks/?status=failure"
+    assert '<a class="chip" href="/tasks/?status=failure"' in text(operator.get("/tasks/"))
+    operator.post("/tasks/views/", {"name": "Broken", "query": "q=x"})  # the same name again replaces it
+    view = SavedView.objects.get()
+    assert (view.query, view.shared) == ("q=x", False)
+    assert "name: give the view a name" in text(operator.post("/tasks/views/", {"name": " "}, follow=True))
+    SavedView.objects.update(shared=True)
+    operator.force_login(make_user("vera", "view_task"))
+    assert "Broken" in text(operator.get("/tasks/"))
+    operator.post(f"/tasks/views/{view.pk}/delete/")
+    assert SavedView.objects.count() == 1  # it is not hers
+
+
+def test_counts_are_kept_for_some_seconds(operator: Client, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "counts"}}
+    cache.clear()
+    make_task("a")
+    assert 'data-count="initialize" data-value="1"' in text(operator.get("/tasks/"))
+    make_task("b")
+    page = text(operator.get("/tasks/"))
+    assert 'data-count="initialize" data-value="1"' in page
+    assert names(page) == ["a", "b"]  # the rows are as they are
+    with CaptureQueriesContext(connection) as queries:
+        operator.get("/tasks/")
+    assert len(queries) <= 12
+
+
 def test_a_task_of_a_deleted_group_stays_in_the_list_and_in_its_filter(operator: Client) -> None:
     make_task("orders")
     ResourceGroup.objects.all().delete()
@@ -116,9 +195,8 @@ def test_a_poll_answers_only_what_changed(operator: Client) -> None:
     assert names(page) == ["b"]
     assert 'hx-swap-oob="true"' in page
     Task.objects.filter(pk=first.pk).delete()
-    assert f'<tr id="task-{first.pk}" hx-swap-oob="delete">' in text(
-        operator.get(f"/tasks/rows/?v={seen}", headers=HTMX)
-    )
+    page = text(operator.get(f"/tasks/rows/?v={seen}", headers=HTMX))
+    assert f'<tr id="task-{first.pk}" class="gone" hx-swap-oob="true">' in page  # announced: nothing jumps
 
 
 @pytest.mark.parametrize("v", ["", "task-1", "task-x.1", "task-" + "9" * 40 + ".a", ",,,", "a.b,c.d", "task-1.%00"])

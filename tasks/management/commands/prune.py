@@ -10,14 +10,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from tasks.models import OperationRequest, Run, StatusChange, WorkerHeartbeat
+from tasks.models import Batch, OperationRequest, Run, StatusChange, WorkerHeartbeat
 from tasks.statuses import Outcome
 
 CHUNK = 1_000
 
 
 class Command(BaseCommand):
-    help = "Deletes settled requests, status changes, ended runs and heartbeats older than --days."
+    help = "Deletes settled requests, status changes, ended runs, batches and heartbeats older than --days."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--days", type=int, default=90, help="keep this many days (default 90)")
@@ -35,6 +35,7 @@ class Command(BaseCommand):
             "requests": requests.filter(counted).exclude(pk=F("task__last_request")),
             # One that its engine has not forgotten yet has to be on record until it has.
             "ended runs": Run.objects.filter(ended_at__lt=before, discarded_at__isnull=False),
+            "batches": Batch.objects.filter(finished_at__lt=before),
             "heartbeats": WorkerHeartbeat.objects.filter(beat_at__lt=before),
         }
         for what, rows in old.items():

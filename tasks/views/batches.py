@@ -1,0 +1,124 @@
+"""Batches: what is under way, what became of each task, and what can be done about it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from tasks import batches
+from tasks.matrix import MATRIX
+from tasks.models import Batch, ItemState
+from tasks.models.batch import RETRIED
+from tasks.operations import Actor
+from tasks.statuses import Operation, Outcome
+from tasks.tables import page_of
+from tasks.views import htmx
+from tasks.views.access import may_view
+
+PER_PAGE: Final = 50
+
+
+def _viewable_batch(request: HttpRequest, batch_id: int) -> Batch:
+    may_view(request)
+    batch = Batch.objects.select_related("retry_of").filter(pk=batch_id).first()
+    if batch is None:
+        raise Http404("There is no such batch; finished ones are forgotten after a while.")
+    return batch
+
+
+@require_GET
+def batch_list(request: HttpRequest) -> HttpResponse:
+    may_view(request)
+    page = page_of(Batch.objects.order_by("-pk"), request.GET.get("page", ""))
+    rows = [{"it": batch, "operation": Operation(batch.operation)} for batch in page.object_list]
+    return render(request, "tasks/batches.html", {"rows": rows, "page": page})
+
+
+@require_GET
+def batch_page(request: HttpRequest, batch_id: int) -> HttpResponse:
+    """The progress of a batch; for htmx what of it changed."""
+    batch = _viewable_batch(request, batch_id)
+    wanted = request.GET.get("state", "")
+    state = wanted if wanted in ItemState.values else ""
+    items = batch.items.select_related("task", "request")
+    items = items.filter(state=state) if state else items
+    page = page_of(items.order_by("pk"), request.GET.get("page", ""), PER_PAGE)
+    context = {
+        "batch": batch,
+        "operation": Operation(batch.operation),
+        "page": page,
+        "state": state,
+        "kept": f"state={state}" if state else "",
+        "rows": [_row(item) for item in page.object_list],
+        **_progress(batch),
+        "may": _may(request, batch),
+        "key": uuid.uuid4().hex,
+    }
+    regions = [
+        htmx.region(request, name, f"tasks/partials/{name}.html", context, oob=htmx.wants_fragment(request))
+        for name in ("batch_progress", "batch_items")
+    ]
+    if htmx.wants_fragment(request):
+        shown = htmx.shown(request)
+        changed = [region for region in regions if shown.get(region["id"]) != region["version"]]
+        return render(request, "tasks/partials/accepted.html", {"regions": changed}) if changed else htmx.no_change()
+    return render(request, "tasks/batch.html", {**context, "regions": regions})
+
+
+def _row(item: Any) -> dict[str, Any]:
+    state = ItemState(item.state)
+    outcome = item.request.outcome if item.request else None
+    if state is ItemState.UNKNOWN and outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
+        state = ItemState(outcome)  # its engine answered after the batch had ended
+    return {"it": item, "state": state, "message": item.request.message if item.request else item.message}
+
+
+def _progress(batch: Batch) -> dict[str, Any]:
+    counted = batches.counts(batch)
+    total = sum(counted.values())
+    done = total - counted[ItemState.WAITING] - counted[ItemState.ASKED]
+    return {
+        "counts": [{"state": state, "count": n} for state, n in counted.items() if n],
+        "total": total,
+        "done": done,
+        "waiting": counted[ItemState.WAITING],
+        "retriable": sum(counted[state] for state in RETRIED) if batch.finished_at else 0,
+    }
+
+
+def _may(request: HttpRequest, batch: Batch) -> bool:
+    return request.user.has_perm(MATRIX[Operation(batch.operation)].permission)
+
+
+def _must(request: HttpRequest, batch: Batch) -> None:
+    if not _may(request, batch):
+        raise PermissionDenied(f"You may not {batch.get_operation_display().lower()} tasks. Ask for the right.")
+
+
+@require_POST
+def cancel_batch(request: HttpRequest, batch_id: int) -> HttpResponse:
+    batch = _viewable_batch(request, batch_id)
+    _must(request, batch)
+    left_out = batches.cancel(batch, request.user.get_username())
+    messages.success(request, f"{left_out} tasks are left out; what has begun goes on to its end.")
+    return redirect(batch)
+
+
+@require_POST
+def retry_batch(request: HttpRequest, batch_id: int) -> HttpResponse:
+    """Ask again for what failed, was refused or left out: a batch of its own."""
+    batch = _viewable_batch(request, batch_id)
+    _must(request, batch)
+    key = request.POST.get("key", "").replace("\0", "").strip()[:100]
+    again = batches.retry(batch, Actor.of(request.user), key or uuid.uuid4().hex)
+    if again is None:
+        messages.error(request, "Nothing of this batch failed: there is nothing to ask for again.")
+        return redirect(batch)
+    messages.success(request, "Those that failed, were refused or left out are asked for again.")
+    return redirect(again)

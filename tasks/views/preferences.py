@@ -1,0 +1,59 @@
+"""How a person looks at the list: columns, density, and views that are kept under a name."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from tasks.filters import TaskFilter
+from tasks.models import Density, Preference, SavedView
+from tasks.views.access import may_view, way_back
+from tasks.views.listing import COLUMNS
+
+#: Views of one person.
+_MOST_VIEWS = 20
+_LONGEST_NAME = 60
+
+
+@require_POST
+def save_preferences(request: HttpRequest) -> HttpResponse:
+    may_view(request)
+    shown = set(request.POST.getlist("column"))
+    density = request.POST.get("density", "")
+    Preference.objects.update_or_create(
+        user=request.user,
+        defaults={
+            "hidden": [name for name in COLUMNS if name not in shown],
+            "density": density if density in Density.values else Density.COMFORTABLE,
+        },
+    )
+    return redirect(way_back(request, "tasks:list"))
+
+
+@require_POST
+def save_view(request: HttpRequest) -> HttpResponse:
+    """Keep a query under a name; the same name again replaces it."""
+    may_view(request)
+    name = request.POST.get("name", "").replace("\0", "").strip()
+    query = TaskFilter.read(QueryDict(request.POST.get("query", "")[:5_000])).query()
+    own = SavedView.objects.filter(user=request.user.pk)
+    if not name or len(name) > _LONGEST_NAME:
+        messages.error(request, f"name: give the view a name of at most {_LONGEST_NAME} characters.")
+    elif not own.filter(name=name).exists() and own.count() >= _MOST_VIEWS:
+        messages.error(request, f"You have {_MOST_VIEWS} views, and that is the most: delete one first.")
+    else:
+        shared = request.POST.get("shared") == "1"
+        SavedView.objects.update_or_create(user=request.user, name=name, defaults={"query": query, "shared": shared})
+        messages.success(request, f"View {name} is saved{' for everybody' if shared else ''}.")
+    response = redirect("tasks:list")
+    response["Location"] += f"?{query}" if query else ""
+    return response
+
+
+@require_POST
+def delete_view(request: HttpRequest, view_id: int) -> HttpResponse:
+    may_view(request)
+    SavedView.objects.filter(user=request.user.pk, pk=view_id).delete()
+    return redirect("tasks:list")

@@ -1,0 +1,177 @@
+"""Many tasks at once, on pages: the preview tells the truth, a form counts once, the progress page says what came."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tasks.models import Batch, BatchItem, OperationRequest, Task
+from tasks.statuses import Operation, Outcome, Status
+from tasks.worker import batching
+from tests.factories import make_snapshot, make_task, make_user
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+
+
+def text(client: Client, path: str, **values: Any) -> str:
+    return client.get(path, **values).content.decode()
+
+
+def form_of(page: str) -> dict[str, Any]:
+    """Return the hidden fields of the dialog's form, as a browser would send them, with its defaults."""
+    form = page[page.index('<form method="post"\n') :]
+    found: dict[str, Any] = {"concurrency": "10"}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def running(count: int, **values: Any) -> list[Task]:
+    return [make_task(f"t{n}", status=Status.RUNNING, **values) for n in range(count)]
+
+
+def test_the_preview_splits_into_what_will_run_and_what_will_be_refused(operator: Client) -> None:
+    tasks = running(3)
+    stopped = make_task("idle", status=Status.STOPPED)
+    page = text(operator, "/tasks/operations/pause/", data={"task": [task.pk for task in (*tasks, stopped)]})
+    assert "Pause: 3 of 4 tasks" in page
+    assert 'data-refused-count="1"' in page
+    assert "Pause is for tasks in status Running; this one is Stopped." in page
+    assert ">idle</a>" in page
+
+
+def test_the_preview_adds_up_what_a_forced_pause_will_replay(operator: Client) -> None:
+    append, upsert = running(2, high_water=100, position=100)
+    Task.objects.filter(pk=upsert.pk).update(write_mode="upsert")
+    for task in (append, upsert):
+        make_snapshot(task, position=60)
+    make_task("young", status=Status.RUNNING)
+    page = text(operator, "/tasks/operations/forced-pause/?all=1")
+    assert 'data-field="replay_rows" data-value="80"' in page
+    assert 'data-field="duplicates" data-value="40"' in page
+    assert "1 have no snapshot yet" in page
+
+
+def test_stopping_many_wants_their_number_typed(operator: Client) -> None:
+    make_snapshot(running(2)[0])
+    page = text(operator, "/tasks/operations/stop/?all=1")
+    assert 'data-field="snapshots" data-value="1"' in page
+    sent = form_of(page)
+    answer = operator.post("/tasks/operations/stop/", {**sent, "confirm": "3"})
+    assert answer.status_code == 422
+    assert "Type 2 to stop so many tasks." in answer.content.decode()
+    assert operator.post("/tasks/operations/stop/", {**sent, "confirm": "2"}).status_code == 302
+    assert Batch.objects.get().items.count() == 2
+
+
+def test_a_form_without_a_tick_is_not_everything(operator: Client) -> None:
+    running(2)
+    page = text(operator, "/tasks/operations/pause/?selected=1&status=running")
+    assert "No task is selected" in page
+    assert '<form method="post"\n' not in page
+
+
+def test_a_batch_runs_to_its_end_with_the_truth_on_its_page(operator: Client) -> None:
+    running(3)
+    make_task("idle", status=Status.STOPPED)
+    sent = form_of(text(operator, "/tasks/operations/pause/?all=1"))
+    sent |= {"reason": "maintenance", "concurrency": "2"}
+    answer = operator.post("/tasks/operations/pause/", sent)
+    assert operator.post("/tasks/operations/pause/", sent)["Location"] == answer["Location"]  # a double click
+    batch = Batch.objects.get()
+    assert answer["Location"] == batch.get_absolute_url()
+    page = text(operator, answer["Location"])
+    assert "1 of 4 have an outcome" in page
+    batching.carry_on()
+    assert set(OperationRequest.objects.values_list("reason", flat=True)) == {"maintenance"}
+    version = re.search(r'id="batch_progress" data-version="(\w+)"', text(operator, answer["Location"]))
+    assert version is not None
+    items = re.search(r'id="batch_items" data-version="(\w+)"', text(operator, answer["Location"]))
+    assert items is not None
+    poll = f"{answer['Location']}?v=batch_progress.{version[1]},batch_items.{items[1]}"
+    assert operator.get(poll, headers=HTMX).status_code == 204
+    request = OperationRequest.objects.get(task__name="t0")
+    OperationRequest.objects.filter(pk=request.pk).update(
+        outcome=Outcome.FAILED, message="The disk is full.", settled_at=request.requested_at
+    )
+    batching.carry_on()
+    changed = text(operator, poll, headers=HTMX)
+    assert 'data-item="t0" data-state="failed"' in changed
+    assert "The disk is full." in changed
+    assert re.findall(r'data-item="(\w+)"', text(operator, f"{answer['Location']}?state=refused")) == ["idle"]
+    assert "None stands there" not in text(operator, f"{answer['Location']}?state=nonsense")
+
+
+def test_it_is_cancelled_and_what_failed_asked_for_again(operator: Client) -> None:
+    running(3)
+    sent = form_of(text(operator, "/tasks/operations/pause/?all=1")) | {"concurrency": "1"}
+    path = operator.post("/tasks/operations/pause/", sent)["Location"]
+    batching.carry_on()
+    assert "Leave out the 2 that have not begun" in text(operator, path)
+    operator.post(f"{path}cancel/")
+    request = OperationRequest.objects.get()
+    OperationRequest.objects.update(outcome=Outcome.SUCCEEDED, settled_at=request.requested_at)
+    batching.carry_on()
+    assert "Ask again for the 2 that failed, were refused or left out" in text(operator, path)
+    again = operator.post(f"{path}retry/", {"key": "k"})["Location"]
+    assert Batch.objects.count() == 2
+    assert text(operator, again).count("data-item=") == 2
+    assert "Pause of many" in text(operator, "/tasks/batches/")
+
+
+def test_those_that_came_after_the_look_are_not_asked_for_unseen(operator: Client) -> None:
+    running(1)
+    sent = form_of(text(operator, "/tasks/operations/pause/?all=1"))
+    make_task("new", status=Status.RUNNING)
+    answer = operator.post("/tasks/operations/pause/", sent)
+    assert answer.status_code == 409
+    assert "1 more allow it than when you looked" in answer.content.decode()
+    assert not Batch.objects.exists()
+
+
+def test_the_lists_query_chooses(operator: Client) -> None:
+    running(3)
+    make_task("other", status=Status.RUNNING)
+    page = text(operator, "/tasks/operations/pause/?q=t&status=running&all=1&selected=1&sort=name&page=4")
+    assert "Pause: 4 of 4" in page or "Pause: 3 of 3" in page
+    sent = form_of(page)
+    assert sent["q"] == ["t"]
+    assert sent["status"] == ["running"]
+
+
+def test_a_reason_is_asked_for_where_the_console_says_so(operator: Client, settings: Any) -> None:
+    settings.OPS_REASON_REQUIRED = frozenset({"pause"})
+    [task] = running(1)
+    sent = form_of(text(operator, "/tasks/operations/pause/?all=1"))
+    assert operator.post("/tasks/operations/pause/", sent).status_code == 422
+    assert operator.post(f"/tasks/{task.pk}/operations/pause/", {"reason": " "}).status_code == 422
+    assert operator.post(f"/tasks/{task.pk}/operations/pause/", {"reason": "maintenance"}).status_code == 302
+
+
+def test_only_those_who_may_are_let(viewer: Client) -> None:
+    running(1)
+    page = text(viewer, "/tasks/operations/pause/?all=1")
+    assert "You may not pause tasks" in page
+    boss = make_user("boss", "view_task", "operate_task")
+    batch = Batch.objects.create(
+        operation=Operation.PAUSE, actor=boss, actor_name="boss", key="k", created_at="2026-01-01T00:00Z"
+    )
+    assert viewer.get(batch.get_absolute_url()).status_code == 200
+    assert viewer.post(f"{batch.get_absolute_url()}cancel/").status_code == 403
+    assert viewer.post(f"{batch.get_absolute_url()}retry/").status_code == 403
+    assert viewer.get("/tasks/batches/999/").status_code == 404
+
+
+def test_preview_and_progress_cost_the_same_for_many(operator: Client, django_assert_max_num_queries: Any) -> None:
+    running(120)
+    with django_assert_max_num_queries(12):
+        page = text(operator, "/tasks/operations/pause/?all=1")
+    path = operator.post("/tasks/operations/pause/", form_of(page))["Location"]
+    assert BatchItem.objects.count() == 120
+    with django_assert_max_num_queries(12):
+        assert text(operator, path).count("data-item=") == 50
