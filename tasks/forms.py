@@ -20,16 +20,20 @@ class OperationForm(forms.Form):
     start = forms.ChoiceField(
         choices=StartPosition.choices, required=False, widget=forms.RadioSelect, label="Start position"
     )
+    snapshot = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)  # of a chosen one
     confirm = forms.CharField(max_length=200, required=False, label="Type the task’s name to confirm")
     reason = forms.CharField(max_length=500, required=False)
 
-    def __init__(self, data: Any = None, *, task: Task, operation: Operation) -> None:
-        super().__init__(data, initial={"key": uuid.uuid4().hex, "start": task.start_position}, prefix=None)
+    def __init__(self, data: Any = None, *, task: Task, operation: Operation, snapshot: str = "") -> None:
+        initial = {"key": uuid.uuid4().hex, "start": task.start_position, "snapshot": snapshot}
+        super().__init__(data, initial=initial, prefix=None)
         self.task = task
         self.fields["reason"].label = reason_label(operation)
         self.fields["reason"].required = operation in settings.OPS_REASON_REQUIRED
         if operation is not Operation.RUN:
             del self.fields["start"]
+        if operation is not Operation.CONTINUE:
+            del self.fields["snapshot"]
         if operation is not Operation.STOP:
             del self.fields["confirm"]
         else:

@@ -128,6 +128,24 @@ def refusal(operation: Operation, facts: Facts) -> Refusal | None:
     return _by_matrix(operation, facts) or _by_snapshot(operation, facts) or _by_group(operation, facts)
 
 
+def wrong_snapshot(operation: Operation, task: Task, engine_id: str) -> Refusal | None:
+    """Return the refusal of a Continue from a chosen snapshot, where that one can't be continued from."""
+    if not engine_id:
+        return None
+    if operation is not Operation.CONTINUE:
+        return Refusal("snapshot_not_for_this", f"{operation.label} takes no snapshot to go on from; Continue does.")
+    if task.exactly_once:
+        return Refusal(
+            "exactly_once", "This task goes on from its target's own ledger: no snapshot can be chosen for it."
+        )
+    chosen = Snapshot.objects.filter(task=task, run=task.run, engine_id=engine_id).first()
+    if chosen is None:
+        return Refusal("snapshot_gone", "The chosen snapshot is gone; the snapshots' page shows those that there are.")
+    if chosen.unusable:
+        return Refusal("snapshot_unusable", f"The chosen snapshot can't be continued from: {chosen.unusable}")
+    return None
+
+
 def without_reason(operation: Operation, reason: str) -> Refusal | None:
     """Return the refusal of `operation` where this console asks for a reason and none is given."""
     if reason.strip() or operation not in settings.OPS_REASON_REQUIRED:

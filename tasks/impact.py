@@ -5,13 +5,16 @@ Pure functions over a task and its ledger; `load_ledger` is the one that asks th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 from django.utils import timezone
 
-from tasks.models import OperationRequest, Snapshot, Task, WriteMode
+from tasks.alerts.readings import covers
+from tasks.alerts.wording import amount
+from tasks.models import AlertRule, Connection, OperationRequest, Snapshot, Task, WriteMode
 from tasks.statuses import Operation, Outcome, Status
 
 #: How many earlier pauses "usually" is said from.
@@ -22,9 +25,12 @@ _RECENT: Final = 20
 class Ledger:
     """What stands behind a task: its newest usable snapshot, how many there are, how long its pauses took."""
 
-    newest: Snapshot | None = None
+    newest: Snapshot | None = None  # or the one that was chosen
+    chosen: bool = False
     snapshots: int = 0
     usual_pause_seconds: float | None = None
+    alerts: tuple[str, ...] = ()  # what rules will tell of it
+    retention: str = ""  # for how long the source keeps what comes after the offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,49 @@ def duplicates(task: Task, rows: int) -> int:
     return rows if task.write_mode == WriteMode.APPEND else 0
 
 
-def load_ledger(task: Task, operation: Operation) -> Ledger:
-    """Ask the database for what `operation` needs to know."""
+def load_ledger(task: Task, operation: Operation, chosen: str = "") -> Ledger:
+    """Ask the database for what `operation` needs to know; `chosen` is the engine's id of a snapshot."""
     usable = Snapshot.objects.filter(task=task, unusable="").order_by("-taken_at", "-pk")
+    kind = Connection.objects.filter(name=task.source_connection_id).values_list("kind", flat=True).first() or ""
     return Ledger(
-        newest=usable.first(),
+        newest=usable.filter(engine_id=chosen).first() if chosen else usable.first(),
+        chosen=bool(chosen),
         snapshots=Snapshot.objects.filter(task=task).count(),
         usual_pause_seconds=_usual_pause(task) if operation is Operation.PAUSE else None,
+        alerts=tuple(_alerts(task, operation)),
+        retention=_RETENTION.get((kind, task.source_options.get("read", "poll")), ""),
     )
+
+
+#: For how long what a source of a kind, read that way, still has what comes after an offset, and what a pause costs it.
+_RETENTION: Final = {
+    ("sqlite", "poll"): "The source is a table that is polled: it keeps its rows, so the offset does not expire, and a "
+    "pause costs it nothing.",
+    (
+        "postgresql",
+        "poll",
+    ): "The source is a table that is polled: it keeps its rows, so the offset does not expire; no "
+    "write-ahead log is held back for this task.",
+    (
+        "file",
+        "poll",
+    ): "The source is a file: the offset is good as long as the file, or the one that it was rotated to, is "
+    "there; a pause costs it nothing.",
+}
+
+
+def _alerts(task: Task, operation: Operation) -> Iterator[str]:
+    """Say which alert rules will fire once `operation` has succeeded."""
+    metrics = {
+        Operation.PAUSE: ("task_paused", "paused_long"),
+        Operation.FORCED_PAUSE: ("task_paused", "paused_long"),
+        Operation.STOP: ("task_stopped",),
+    }.get(operation, ())
+    for rule in AlertRule.objects.filter(enabled=True, metric__in=metrics).order_by("name")[:50]:
+        if covers(rule, task):
+            seconds = rule.threshold if rule.metric == "paused_long" else rule.window
+            when = f"after {amount(seconds, 's')}" if seconds else "at once"
+            yield f"{rule.name} ({when})"
 
 
 def _usual_pause(task: Task) -> float | None:
@@ -98,7 +139,8 @@ def _run(task: Task, ledger: Ledger) -> Impact:
 def _pause(task: Task, ledger: Ledger) -> Impact:
     usual = ledger.usual_pause_seconds
     return Impact(
-        (
+        _with_retention(
+            ledger,
             "What was read is written to the target, then a snapshot is taken and the task ends.",
             "Continue goes on from that snapshot: no row is lost, none is written twice.",
             "Should no snapshot be possible, the task stays Running and Forced pause is the way out.",
@@ -111,8 +153,17 @@ def _pause(task: Task, ledger: Ledger) -> Impact:
                 "" if usual is None else f"{usual:.1f}",
             ),
             Figure("Rows written twice", "0", "replay_rows", "0"),
+            *_alert_figures(ledger),
         ),
     )
+
+
+def _with_retention(ledger: Ledger, *sentences: str) -> tuple[str, ...]:
+    return (*sentences, ledger.retention) if ledger.retention else sentences
+
+
+def _alert_figures(ledger: Ledger) -> tuple[Figure, ...]:
+    return (Figure("Alerts that will fire", ", ".join(ledger.alerts), "alerts"),) if ledger.alerts else ()
 
 
 def _forced_pause(task: Task, ledger: Ledger) -> Impact:
@@ -129,17 +180,19 @@ def _forced_pause(task: Task, ledger: Ledger) -> Impact:
     else:
         sentences.append("Continue goes back to the most recent snapshot and replays what came after it.")
     sentences.append(_replay_word(task, newest))
-    return Impact(tuple(sentences), _replay_figures(task, newest), _replay_warning(task, newest))
+    figures = (*_replay_figures(task, newest), *_alert_figures(ledger))
+    return Impact(_with_retention(ledger, *sentences), figures, _replay_warning(task, newest))
 
 
 def _continue(task: Task, ledger: Ledger) -> Impact:
     newest = ledger.newest
     if newest is None:
         return Impact(("There is no usable snapshot to continue from.",))
-    snapshot = f"the {newest.get_kind_display().lower()} snapshot below"
+    which = "chosen" if ledger.chosen else newest.get_kind_display().lower()
+    snapshot = f"the {which} snapshot below"
     source = "the target’s own ledger" if task.exactly_once else snapshot
     sentences = (f"The run goes on from {source}.", _replay_word(task, newest))
-    return Impact(sentences, _replay_figures(task, newest), _replay_warning(task, newest))
+    return Impact(_with_retention(ledger, *sentences), _replay_figures(task, newest), _replay_warning(task, newest))
 
 
 def _stop(task: Task, ledger: Ledger) -> Impact:
@@ -153,6 +206,7 @@ def _stop(task: Task, ledger: Ledger) -> Impact:
     for label, field in (("Rows read, counter lost", "rows_read"), ("Rows written, counter lost", "rows_written")):
         value = getattr(task, field)
         figures.append(Figure(label, f"{value:,}", field, str(value)))
+    figures += _alert_figures(ledger)
     return Impact(tuple(sentences), tuple(figures), grave="This can’t be undone.")
 
 

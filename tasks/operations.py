@@ -54,6 +54,7 @@ def accept(
     reason: str = "",
     key: str = "",
     start_position: str = "",
+    from_snapshot: str = "",
 ) -> OperationRequest:
     """Accept `operation` on a task: its status becomes Operating at once, and a worker takes it from there.
 
@@ -68,6 +69,7 @@ def accept(
         "reason": reason.strip(),
         "key": key,
         "start_position": start_position,
+        "from_snapshot": from_snapshot,
     }
     try:
         with transaction.atomic():
@@ -98,7 +100,7 @@ def _decide(task: Task, operation: Operation, actor: Actor, asked: dict[str, Any
     # Two tasks may race for the last place of a group: its row is the lock.
     ResourceGroup.objects.select_for_update().filter(name=task.group_id).first()
     facts = guards.load_facts([task], actor.may)[task.pk]
-    refused = guards.refusal(operation, facts)
+    refused = guards.refusal(operation, facts) or guards.wrong_snapshot(operation, task, asked["from_snapshot"])
     if refused is None and actor.name != SYSTEM.name:
         refused = guards.without_reason(operation, asked["reason"])
     now = timezone.now()

@@ -40,6 +40,7 @@ FRESH: Final[dict[str, Any]] = {
     "snapshot_ms": None,
     "snapshot_bytes": None,
     "snapshot_overdue_at": None,
+    "snapshot_asked_at": None,
 }
 
 NO_FAULT: Final[dict[str, str]] = {"fault_code": "", "fault_cause": "", "fault_advice": "", "fault_subject": ""}
@@ -98,6 +99,7 @@ def begin_attempt(
         request=request,
         from_snapshot=snapshot,
         replay_forecast=max(0, task.high_water - snapshot.position) if snapshot else None,
+        replayed_before=task.rows_replayed,
         started_at=timezone.now(),
     )
 

@@ -5,15 +5,48 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from tasks.models import Run, Snapshot
+from django.db import transaction
+
+from tasks.models import OperationRequest, Run, Snapshot, Task
+from tasks.statuses import Status
 
 #: A task that writes takes a snapshot each interval; this many without one is no accident.
 MISSED_INTERVALS: Final = 3
+#: Of one task.
+MOST_PINNED: Final = 10
 
 
 def latest_usable(run: Run) -> Snapshot | None:
     """Return the most recent snapshot that `run` can continue from."""
     return run.snapshots.filter(unusable="").order_by("-taken_at", "-pk").first()
+
+
+def to_continue_from(run: Run, request: OperationRequest | None) -> Snapshot | None:
+    """Return the snapshot that `request` chose (None: it is gone), else the most recent usable one of `run`."""
+    if request is not None and request.from_snapshot:
+        return run.snapshots.filter(engine_id=request.from_snapshot, unusable="").first()
+    return latest_usable(run)
+
+
+def pin(snapshot: Snapshot, actor_name: str) -> bool:
+    """Keep `snapshot` when its engine forgets it, until Stop or Run; return whether there was room for one more."""
+    with transaction.atomic():
+        Task.objects.select_for_update(of=("self",)).get(pk=snapshot.task_id)
+        pinned = Snapshot.objects.filter(task=snapshot.task_id).exclude(pinned_by="").exclude(pk=snapshot.pk)
+        if pinned.count() >= MOST_PINNED:
+            return False
+        Snapshot.objects.filter(pk=snapshot.pk).update(pinned_by=actor_name)
+    return True
+
+
+def unpin(snapshot: Snapshot) -> None:
+    Snapshot.objects.filter(pk=snapshot.pk).update(pinned_by="")
+
+
+def ask_for(task: Task, now: datetime) -> bool:
+    """Ask for a snapshot without an end; return whether the task runs, so that one can be taken."""
+    running = Task.objects.filter(pk=task.pk, status=Status.RUNNING, restart_at__isnull=True)
+    return running.filter(snapshot_asked_at__isnull=True).update(snapshot_asked_at=now) == 1 or running.exists()
 
 
 def overdue_at(taken_at: float, interval: float) -> datetime:

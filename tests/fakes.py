@@ -67,6 +67,9 @@ class FakeEngine:
         if self.shown[ref].state in ALIVE:
             self.show(ref, EngineState.PAUSING, pause_token=token)
 
+    def snapshot(self, ref: AttemptRef, token: str) -> None:
+        self._answer("snapshot")
+
     def kill(self, ref: AttemptRef, grace: float = 0.0) -> None:
         self._answer("kill")
         if ref in self.shown and self.shown[ref].state in ALIVE:

@@ -26,7 +26,7 @@ LONGEST_WAIT: Final = 30.0  # seconds
 #: Requests of this process that may wait: the other threads are for people.
 MOST_WAITING: Final = 2
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
-_BODY: Final = {"reason", "start", "confirm"}
+_BODY: Final = {"reason", "start", "confirm", "snapshot"}
 
 
 @api("GET")
@@ -75,6 +75,7 @@ def operate(request: HttpRequest, name: str, operation: str) -> HttpResponse:
             reason=body.get("reason", ""),
             key=key,
             start_position=body.get("start", ""),
+            from_snapshot=body.get("snapshot", ""),
         )
     except OperationRefused as refused:
         status = {"permission": 403, "key_reused": 422}.get(refused.refusal.code, 409)
@@ -103,6 +104,9 @@ def _read(request: HttpRequest, operation: Operation) -> dict[str, Any]:
         raise _bad("reason is a text of at most 500 characters.", "reason")
     if start != "" and (operation is not Operation.RUN or start not in StartPosition.values):
         raise _bad(f"start is {' or '.join(StartPosition.values)}, and of run alone.", "start")
+    snapshot = body.get("snapshot", "")
+    if not isinstance(snapshot, str) or len(snapshot) > 200 or not _can_be_stored(snapshot):
+        raise _bad("snapshot is the id of one of the task's snapshots.", "snapshot")
     if not isinstance(body.get("confirm", True), bool):
         raise _bad("confirm is true or false.", "confirm")
     if operation is Operation.STOP and body.get("confirm") is not True:

@@ -134,7 +134,7 @@ class SnapshotInfo:
     """A durable, consistent record from which a run can continue."""
 
     id: str  # unique within the run
-    kind: str  # "pause" or "periodic"
+    kind: str  # "pause", "periodic" or "manual"
     run: int
     epoch: int
     taken_at: float
@@ -235,6 +235,10 @@ class Engine(Protocol):
 
     def pause(self, ref: AttemptRef, token: str) -> None:
         """Ask for drain + snapshot + end. Asynchronous; the same token again changes nothing."""
+
+    def snapshot(self, ref: AttemptRef, token: str) -> None:
+        """Ask for a snapshot of kind "manual" that ends nothing. Asynchronous; the same token again changes nothing.
+        An attempt that does not run takes none."""
 
     def kill(self, ref: AttemptRef, grace: float = 0.0) -> None:
         """End without a snapshot: let the batch in hand finish within `grace`, then kill. Asynchronous."""

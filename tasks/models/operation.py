@@ -22,9 +22,7 @@ class OperationRequest(models.Model):
     reason = models.TextField(blank=True)
     key = models.CharField(max_length=100, blank=True)  # idempotency key: the same one gets the first answer again
     start_position = models.CharField(max_length=10, blank=True)  # of a Run that overrides the task's own
-    snapshot = models.ForeignKey(
-        "Snapshot", null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
-    )  # of a Continue from a chosen one
+    from_snapshot = models.CharField(max_length=200, blank=True, db_default="")  # the engine's id of a chosen one
     from_status = models.CharField(max_length=20, choices=Status.choices)
     from_paused_how = models.CharField(max_length=10, blank=True)
     requested_at = models.DateTimeField()

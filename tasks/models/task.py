@@ -218,6 +218,11 @@ class Task(models.Model):
                 name="task_check_due",
             ),
             models.Index(
+                fields=["snapshot_asked_at"],
+                condition=Q(snapshot_asked_at__isnull=False),
+                name="task_snapshot_asked",
+            ),
+            models.Index(
                 fields=["missing_since"],
                 condition=Q(missing_since__isnull=False) & ~Q(status=Status.DETECTION_EXCEPTION),
                 name="task_suspected",

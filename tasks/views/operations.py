@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from tasks.forms import OperationForm
-from tasks.guards import Refusal, load_facts, refusal
+from tasks.guards import Refusal, load_facts, refusal, wrong_snapshot
 from tasks.impact import impact_of, load_ledger
 from tasks.matrix import MATRIX
 from tasks.models import Task
@@ -30,7 +30,9 @@ def operation_dialog(request: HttpRequest, task_id: int, operation: str) -> Http
     task = viewable_task(request, task_id)
     if request.method != "POST":
         facts = load_facts([task], request.user.has_perm)[task.pk]
-        return _show(request, task, asked, OperationForm(task=task, operation=asked), refusal(asked, facts))
+        chosen = request.GET.get("snapshot", "").replace("\0", "")[:200]
+        form = OperationForm(task=task, operation=asked, snapshot=chosen)
+        return _show(request, task, asked, form, refusal(asked, facts) or wrong_snapshot(asked, task, chosen))
     form = OperationForm(request.POST, task=task, operation=asked)
     if not form.is_valid():
         return _show(request, task, asked, form, None, status=422)
@@ -43,6 +45,7 @@ def operation_dialog(request: HttpRequest, task_id: int, operation: str) -> Http
             reason=form.cleaned_data["reason"],
             key=form.cleaned_data["key"],
             start_position=form.cleaned_data.get("start", ""),
+            from_snapshot=form.cleaned_data.get("snapshot", ""),
         )
     except OperationRefused as refused:
         # The look above is older than the refusal: show the task as the refusal saw it.
@@ -59,6 +62,7 @@ def _show(
     *,
     status: int = 200,
 ) -> HttpResponse:
+    chosen = form["snapshot"].value() or "" if "snapshot" in form.fields else ""
     context = {
         "task": task,
         "status": Status(task.status),
@@ -66,7 +70,7 @@ def _show(
         "row": MATRIX[operation],
         "form": form,
         "refusal": refused,
-        "impact": None if refused else impact_of(operation, task, load_ledger(task, operation)),
+        "impact": None if refused else impact_of(operation, task, load_ledger(task, operation, chosen)),
     }
     fragment = "tasks/partials/operation_dialog.html"
     return htmx.page_or_fragment(request, "tasks/operation.html", fragment, context, status=status)

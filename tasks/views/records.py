@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from typing import Any
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from tasks.guards import load_facts, refusal
 from tasks.impact import duplicates, replay_rows
-from tasks.models import Attempt, Connection, OperationRequest, ResourceGroup, Run, Snapshot, StatusChange
+from tasks.matrix import OPERATE
+from tasks.models import Attempt, Connection, OperationRequest, ResourceGroup, Run, Snapshot, StatusChange, Task
+from tasks.snapshots import MOST_PINNED, ask_for, pin, unpin
 from tasks.statuses import Operation, Status
 from tasks.tables import page_of
 from tasks.views.access import viewable_task
@@ -25,7 +33,47 @@ def snapshots(request: HttpRequest, task_id: int) -> HttpResponse:
         replay = replay_rows(task, snapshot)
         next_one = newest is not None and snapshot.pk == newest.pk
         rows.append({"it": snapshot, "replay": replay, "duplicates": duplicates(task, replay), "is_next": next_one})
-    return render(request, "tasks/snapshots.html", shell(request, task, "snapshots", rows=rows, page=page))
+    facts = load_facts([task], request.user.has_perm)[task.pk]
+    context = {
+        "rows": rows,
+        "page": page,
+        "may_operate": request.user.has_perm(OPERATE),
+        "may_continue": refusal(Operation.CONTINUE, facts) is None and not task.exactly_once,
+        "may_take": task.status == Status.RUNNING and task.restart_at is None,
+    }
+    return render(request, "tasks/snapshots.html", shell(request, task, "snapshots", **context))
+
+
+@require_POST
+def take_snapshot(request: HttpRequest, task_id: int) -> HttpResponse:
+    """Ask for a snapshot while the task goes on."""
+    task = viewable_task(request, task_id)
+    _must_operate(request)
+    if ask_for(task, timezone.now()):
+        messages.success(request, "A snapshot is asked for; it stands here once the engine has taken it.")
+    else:
+        messages.error(request, f"Only a Running task takes a snapshot; {task.name} is {task.get_status_display()}.")
+    return redirect("tasks:snapshots", task.pk)
+
+
+@require_POST
+def pin_snapshot(request: HttpRequest, task_id: int, snapshot_id: int) -> HttpResponse:
+    """Pin a snapshot, or let it go, as the form says: pressed twice, it stays so."""
+    task = viewable_task(request, task_id)
+    _must_operate(request)
+    snapshot = Snapshot.objects.filter(task=task, pk=snapshot_id).first()
+    if snapshot is None:
+        messages.error(request, "This snapshot is gone: newer ones took its place, or Stop or Run discarded it.")
+    elif request.POST.get("pinned") != "1":
+        unpin(snapshot)
+    elif not pin(snapshot, request.user.get_username()):
+        messages.error(request, f"{MOST_PINNED} snapshots of a task can be pinned: let one go first.")
+    return redirect("tasks:snapshots", task.pk)
+
+
+def _must_operate(request: HttpRequest) -> None:
+    if not request.user.has_perm(OPERATE):
+        raise PermissionDenied("You may not take or pin snapshots. Ask for the right to operate tasks.")
 
 
 @require_GET
@@ -57,9 +105,24 @@ def history(request: HttpRequest, task_id: int) -> HttpResponse:
             for it in changes.object_list
         ],
         "attempts": attempts,
+        "attempt_rows": _with_actual(task, list(attempts.object_list)),
         "ended_runs": {run.number: run for run in Run.objects.filter(task=task).order_by("-number", "-pk")[:25]},
     }
     return render(request, "tasks/history.html", shell(request, task, "history", **context))
+
+
+def _with_actual(task: Task, attempts: list[Attempt]) -> list[dict[str, Any]]:
+    """Return each attempt with how many rows it did replay: up to where the next one of its run began, or until now."""
+    rows, later = [], None
+    for it in attempts:
+        follows = later is not None and later.run_id == it.run_id and later.epoch == it.epoch + 1
+        until = later.replayed_before if later is not None and follows else None
+        if task.run_id == it.run_id and it.ended_at is None:
+            until = task.rows_replayed
+        known = until is not None and it.replayed_before is not None
+        rows.append({"it": it, "replayed": max(0, until - it.replayed_before) if known else None})
+        later = it
+    return rows
 
 
 @require_GET

@@ -21,7 +21,7 @@ from tasks import logs, metrics, wakeup
 from tasks.alerts import delivery, life, notices, retention
 from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
-from tasks.worker import batching, claims, copying, detection, discarding, drift, sweeps, totals
+from tasks.worker import asking, batching, claims, copying, detection, discarding, drift, sweeps, totals
 from tasks.worker.reconciler import reconcile
 from tasks.worker.sweeps import Engines
 
@@ -206,6 +206,7 @@ class Worker:
             ("groups", 5.0, lambda: sweeps.look_at_groups(self.engines)),
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
             ("batches", 0.25, batching.carry_on),
+            ("snapshots", 0.5, lambda: asking.ask_for_snapshots(self.engines)),
             ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
             ("metrics", 1.0, self._sample),
             ("logs", 1.0, lambda: copying.copy_logs(self.engines)),

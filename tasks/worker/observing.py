@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from tasks import runs, snapshots
 from tasks.engines.base import EngineState, Fault, Observation, SnapshotInfo
-from tasks.models import DirtyRow, Run, Snapshot, Task
-from tasks.statuses import Status
+from tasks.models import DirtyRow, OperationRequest, Run, Snapshot, Task
+from tasks.statuses import Outcome, Status
 
 _COUNTERS = (
     "rows_read",
@@ -169,7 +169,8 @@ def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
     """Make the console's copies of `run` equal to `infos`, all that the engine still has of it.
 
     A copy that the engine no longer lists is dropped only when the engine lists a later one in its place: an engine
-    that lost its disk must not take the console's last way to continue with it.
+    that lost its disk must not take the console's last way to continue with it. Pinned ones stay, and one that somebody
+    just chose to continue from.
     """
     if not infos:
         return
@@ -177,7 +178,9 @@ def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
     new = [info for info in infos if info.id not in known]
     Snapshot.objects.bulk_create([_copy(run, info) for info in new], ignore_conflicts=True)
     oldest = min(info.taken_at for info in infos)
-    run.snapshots.filter(taken_at__lt=snapshots.moment(oldest)).delete()
+    chosen = OperationRequest.objects.filter(task=run.task_id, outcome=Outcome.OPEN).values("from_snapshot")
+    older = run.snapshots.filter(taken_at__lt=snapshots.moment(oldest), pinned_by="")
+    older.exclude(engine_id__in=chosen).delete()
 
 
 def _copy(run: Run, info: SnapshotInfo) -> Snapshot:

@@ -156,13 +156,17 @@ def _launch(task: Task, request: OperationRequest | None, engine: Engine, lease:
         if engine.observe([former])[former].state in (EngineState.STARTING, EngineState.RUNNING, EngineState.PAUSING):
             return  # looked at again soon
     kind = ResourceGroup.objects.values_list("kind", flat=True).get(name=task.group_id)
+    if cause is AttemptCause.CONTINUE and snapshots.to_continue_from(_run_of(task), request) is None:
+        gone = Fault(ErrorClass.PERMANENT, "snapshot_gone", "The snapshot to continue from is gone.", "Choose another.")
+        _fail(task, request, gone, lease)
+        return
     # Written down first, and only then asked for: a worker that was superseded writes nothing, so asks nothing.
     with transaction.atomic():
         if cause is AttemptCause.RUN:
             assert request is not None
             runs.begin_run(task, request, kind, lease=lease)
         run = _run_of(task)
-        snapshot = None if cause is AttemptCause.RUN else snapshots.latest_usable(run)
+        snapshot = None if cause is AttemptCause.RUN else snapshots.to_continue_from(run, request)
         runs.begin_attempt(task, run, cause, snapshot, request, lease=lease)
     _start(task, request, engine, lease)
 

@@ -353,3 +353,21 @@ def test_a_process_that_hangs_is_seen_falling_behind(host: HostProcess, tables: 
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: look(host, ref).lag_seconds == 0.0, "it has caught up")
+
+
+def test_a_snapshot_on_demand_ends_nothing_and_is_taken_once_a_token(host: HostProcess, tables: Tables) -> None:
+    tables.add(10)
+    ref = host.engine.start(tables.spec(snapshot_interval=3600.0), 1, None)
+    await_written(host, ref, 10)
+    for _ in range(3):
+        host.engine.snapshot(ref, "first")
+    wait_for(lambda: newest(look(host, ref)).kind == "manual", "it is taken")
+    tables.add(5)
+    seen = await_written(host, ref, 15)
+    assert [info.kind for info in seen.snapshots] == ["manual", "periodic"]
+    assert (newest(seen).position, seen.state) == (10, EngineState.RUNNING)
+    host.engine.snapshot(ref, "second")
+    wait_for(lambda: newest(look(host, ref)).position == 15, "the second is taken")
+    host.engine.kill(ref)
+    await_state(host, ref, EngineState.KILLED)
+    host.engine.snapshot(ref, "third")  # nobody takes it, and nobody minds

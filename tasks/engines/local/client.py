@@ -56,6 +56,9 @@ class LocalEngine:
     def pause(self, ref: AttemptRef, token: str) -> None:
         self._ask({"do": "pause", "ref": asdict(ref), "token": token})
 
+    def snapshot(self, ref: AttemptRef, token: str) -> None:
+        self._ask({"do": "snapshot", "ref": asdict(ref), "token": token})
+
     def kill(self, ref: AttemptRef, grace: float = 0.0) -> None:
         self._ask({"do": "kill", "ref": asdict(ref), "grace": grace})
 

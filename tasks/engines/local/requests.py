@@ -176,6 +176,12 @@ class Desk:
             child.order({"pause": str(request["token"])})
         reply({"ok": None})
 
+    def snapshot(self, request: JSON, reply: Reply) -> None:
+        child = self._live(wire.ref(request["ref"]))
+        if child is not None:
+            child.order({"snapshot": str(request["token"])})
+        reply({"ok": None})
+
     def kill(self, request: JSON, reply: Reply) -> None:
         ref, grace = wire.ref(request["ref"]), float(request["grace"])
         _refuse_odd_name(ref.task)
@@ -341,6 +347,7 @@ def _refuse_odd_name(task: str) -> None:
 _HANDLERS: Final[dict[str, Callable[[Desk, JSON, Reply], None]]] = {
     "start": Desk.start,
     "pause": Desk.pause,
+    "snapshot": Desk.snapshot,
     "kill": Desk.kill,
     "discard": Desk.discard,
     "observe": Desk.observe,

@@ -61,6 +61,8 @@ class Orders:
     pause_token: str = ""
     drain: bool = False
     abort: bool = False
+    snapshot_token: str = ""  # of the newest snapshot that was asked for without an end
+    wants_snapshot: bool = False
 
 
 def main(root: Path, spec: TaskSpec, epoch: int, snapshot: SnapshotInfo | None, control: socket.socket) -> None:
@@ -235,6 +237,9 @@ class Runner:
         self._hear()
         if self.orders.abort:
             raise Ended(EngineState.KILLED)
+        if self.orders.wants_snapshot:
+            self.orders.wants_snapshot = False
+            self._try_snapshot("manual")
         if self.orders.pause_token:
             self._end_with_snapshot(EngineState.PAUSED)
         elif self.orders.drain:
@@ -249,6 +254,8 @@ class Runner:
             order = orjson.loads(line)
             self.orders.abort = self.orders.abort or bool(order.get("abort"))
             self.orders.drain = self.orders.drain or bool(order.get("drain"))
+            if order.get("snapshot", self.orders.snapshot_token) != self.orders.snapshot_token:
+                self.orders.snapshot_token, self.orders.wants_snapshot = order["snapshot"], True
             if order.get("pause"):
                 self.orders.pause_token = order["pause"]
                 self.progress.pause_token, self.progress.pause_error = order["pause"], ""
@@ -302,14 +309,15 @@ class Runner:
     # --- snapshots and what is shown --------------------------------------------------------------------
 
     def _snapshot_when_due(self) -> None:
-        now = time.monotonic()
-        if now - self._snapshot_at < self.spec.snapshot_interval or self.offset == self._snapshot_offset:
-            return
+        if time.monotonic() - self._snapshot_at >= self.spec.snapshot_interval and self.offset != self._snapshot_offset:
+            self._try_snapshot("periodic")
+
+    def _try_snapshot(self, kind: str) -> None:
         try:
-            self._take_snapshot("periodic")
+            self._take_snapshot(kind)
         except (OSError, ConnectorError) as error:
-            self._snapshot_at = now
-            self.log("ERROR", f"The periodic snapshot failed and is tried again: {error}")
+            self._snapshot_at = time.monotonic()
+            self.log("ERROR", f"The {kind} snapshot failed; the next one is due in its interval: {error}")
 
     def _take_snapshot(self, kind: str) -> None:
         """Record the offset durably; everything before it was committed by the target, and is flushed first."""
