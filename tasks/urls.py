@@ -1,10 +1,11 @@
 """The console's addresses."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 
 from tasks.views import (
     alert_rules,
     alerts,
+    audit,
     batches,
     bulk,
     detail,
@@ -57,6 +58,8 @@ urlpatterns: list[URLPattern] = [
     path("alerts/rules/<int:rule_id>/delete/", alert_rules.delete_rule, name="alert_rule_delete"),
     path("alerts/recipients/", alert_rules.recipient_list, name="recipients"),
     path("alerts/recipients/<int:group_id>/test/", alert_rules.test_recipients, name="recipients_test"),
+    path("history/", audit.history, name="audit"),
+    re_path(r"^history\.(?P<form>csv|json)$", audit.history_file, name="audit_file"),
     path("matrix/", pages.matrix, name="matrix"),
     path("groups/", pages.groups, name="groups"),
     path("pulse/", pages.pulse, name="pulse"),

@@ -118,6 +118,7 @@ class AlertEvent(models.Model):
         constraints = [one_of("kind", AlertEventKind, name="alert_event_kind_known")]
         indexes = [
             models.Index(fields=["alert", "-id"], name="alert_event_of_alert"),
+            models.Index(fields=["-at", "-id"], name="alert_event_by_time"),
             models.Index(fields=["rule", "at"], condition=Q(kind="told"), name="alert_event_told"),  # for the cap
         ]
 

@@ -31,7 +31,10 @@ class StatusChange(models.Model):
             one_of("to_status", Status, name="change_to_known"),
             one_of("paused_how", PausedHow, name="change_paused_how_known", blank=True),
         ]
-        indexes = [models.Index(fields=["task", "-id"], name="change_of_task")]
+        indexes = [
+            models.Index(fields=["task", "-id"], name="change_of_task"),
+            models.Index(fields=["-at", "-id"], condition=models.Q(request__isnull=True), name="change_by_system"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.from_status or 'new'} -> {self.to_status}"

@@ -54,6 +54,7 @@ class OperationRequest(models.Model):
         ]
         indexes = [
             models.Index(fields=["task", "-id"], name="request_of_task"),
+            models.Index(fields=["-requested_at", "-id"], name="request_by_time"),
             models.Index(fields=["deadline_at"], condition=Q(outcome=Outcome.OPEN), name="request_open"),
             models.Index(fields=["task"], condition=Q(outcome=Outcome.UNKNOWN), name="request_unknown"),
             models.Index(
