@@ -27,11 +27,14 @@ $(TOOLS): tests/requirements.txt requirements.txt | $(BIN)/python
 run: $(RUNTIME)
 	@exec $(BIN)/python -m opsconsole.run
 
-# The quick tests first; -n 2 only where tests share nothing but the machine.
+# The quick tests first, two at a time: they share nothing but the machine. Then what starts processes, one by one; last
+# the quick ones again on PostgreSQL.
+QUICK := "not process and not browser"
 test: $(TOOLS)
 	@$(BIN)/python -m tests.programs
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests -q -m "not process and not browser"
+	$(BIN)/python -m pytest tests -q -n 2 -m $(QUICK)
+	$(BIN)/python -m pytest tests -m "process or browser" --durations=15
+	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests -q -n 2 -m $(QUICK)
 
 # Random faults and races for half an hour; ARGS='--seed 7 --rounds 1' runs one round again.
 chaos: $(TOOLS)

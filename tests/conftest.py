@@ -23,6 +23,11 @@ def _weight(item: pytest.Item) -> int:
     return 1 if item.get_closest_marker("django_db") else 0
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix() -> None:
+    """Nothing: each process has a database of its own already (see tests/settings.py)."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a skipped test is a failure: what was not tried does not hold."""

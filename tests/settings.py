@@ -13,8 +13,12 @@ os.environ["OPS_DATA_DIR"] = os.environ["OPS_TEST_DATA_DIR"]
 os.environ["OPS_DEMO"] = "0"
 
 from opsconsole.settings import *  # noqa: E402, F403
-from opsconsole.settings import STORAGES  # noqa: E402
+from opsconsole.settings import DATABASES, STORAGES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}  # a test must not see another's counts
+
+# Where two processes test at once, each has a database of its own; SQLite's is in the memory of its process anyhow.
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["TEST"] = {"NAME": f"test_console_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"}
