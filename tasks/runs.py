@@ -100,8 +100,28 @@ def begin_attempt(
         from_snapshot=snapshot,
         replay_forecast=max(0, task.high_water - snapshot.position) if snapshot else None,
         replayed_before=task.rows_replayed,
+        settings=settings_of(task),
         started_at=timezone.now(),
     )
+
+
+#: What an attempt is started with; what else a task has may change while it runs.
+_SETTINGS: Final = (
+    "source_connection_id",
+    "source_object",
+    "source_options",
+    "target_connection_id",
+    "target_object",
+    "write_mode",
+    "target_key",
+    "snapshot_interval",
+    "exactly_once",
+    "dirty_limit",
+)
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    return {name.removesuffix("_id"): getattr(task, name) for name in _SETTINGS}
 
 
 def end_attempt(run: Run, ended_as: str, reason: str) -> None:

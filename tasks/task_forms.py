@@ -125,6 +125,10 @@ class TaskForm(forms.ModelForm):
         cleaned["plan"] = plan
         return cleaned
 
+    def as_submission(self) -> dict[str, Any]:
+        """Return the answers of a valid form as a submission file would give them, without what is empty."""
+        return {name: value for name, value in self._as_submitted(self.cleaned_data).items() if value not in ("", [])}
+
     def _as_submitted(self, cleaned: dict[str, Any]) -> dict[str, Any]:
         """Return the form's content as a submission file would give it; what is empty is left out."""
         owner = cleaned.get("owner")

@@ -16,6 +16,8 @@ from tasks.engines.base import (
     EngineState,
     EngineUnreachable,
     Fault,
+    Found,
+    FoundColumn,
     LogLine,
     Observation,
     SnapshotInfo,
@@ -50,6 +52,12 @@ class FakeEngine:
     def check_connection(self, connection: ConnectionSpec) -> tuple[Fault, ...]:
         self._answer("check_connection")
         return self.faults
+
+    def look_up(self, connection: ConnectionSpec, object_name: str) -> Found:
+        self._answer("look_up")
+        if object_name:
+            return Found(columns=(FoundColumn("id", "INTEGER", True), FoundColumn("what", "TEXT", False)))
+        return Found(objects=("customers", "orders"))
 
     def start(self, spec: TaskSpec, epoch: int, snapshot: SnapshotInfo | None) -> AttemptRef:
         self._answer(f"start {spec.run}/{epoch}")

@@ -134,6 +134,18 @@
     });
   }, 1000);
 
+  // The exact time on hover and focus, in the reader's own zone; the server knows UTC only.
+  const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+  document.addEventListener("pointerover", (event) => {
+    const time = event.target.closest?.("time[datetime]");
+    if (!time || time.dataset.exact) return;
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) return;
+    time.dataset.exact = "1";
+    time.title = `${EXACT.format(at)}\n${time.title}`;
+  });
+
   // --- Dialog -------------------------------------------------------------------------------------------
 
   let opener = "";

@@ -216,6 +216,22 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundColumn:
+    name: str
+    type: str  # as its system calls it
+    key: bool  # part of the primary, or the first unique, key
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a connection holds: names of objects, or the columns of one; `problem` where that can't be told."""
+
+    objects: tuple[str, ...] = ()
+    columns: tuple[FoundColumn, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     running: int
     limit: int | None = None  # None: the engine sets none of its own
@@ -229,6 +245,9 @@ class Engine(Protocol):
 
     def check_connection(self, connection: ConnectionSpec) -> tuple[Fault, ...]:
         """The same for a connection alone."""
+
+    def look_up(self, connection: ConnectionSpec, object_name: str) -> Found:
+        """Return the names of a connection's objects, or with a name that object's columns; at most 500."""
 
     def start(self, spec: TaskSpec, epoch: int, snapshot: SnapshotInfo | None) -> AttemptRef:
         """Launch. The same epoch again adopts what is there; an older one is refused ("stale_epoch")."""

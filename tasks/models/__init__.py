@@ -24,6 +24,7 @@ from tasks.models.connection import Connection, ConnectionKind
 from tasks.models.dirty_row import DirtyRow
 from tasks.models.history import StatusChange
 from tasks.models.log import LogLine
+from tasks.models.lookup import Lookup, LookupKind
 from tasks.models.metric import GroupSample, Sample
 from tasks.models.operation import OperationRequest, OperationTotal
 from tasks.models.resource_group import EngineKind, ResourceGroup
@@ -55,6 +56,8 @@ __all__ = [
     "ItemState",
     "Lease",
     "LogLine",
+    "Lookup",
+    "LookupKind",
     "NoticeKind",
     "NoticeState",
     "Notification",

@@ -61,6 +61,7 @@ class Attempt(models.Model):
     from_snapshot = models.ForeignKey("Snapshot", null=True, on_delete=models.SET_NULL, related_name="+")
     replay_forecast = models.BigIntegerField(null=True)  # rows between the snapshot and the furthest written
     replayed_before = models.BigIntegerField(null=True)  # by the run, when this attempt began
+    settings = models.JSONField(null=True)  # of the task, as this attempt began with them; no secrets
     started_at = models.DateTimeField()
     running_at = models.DateTimeField(null=True)  # when the engine was first seen to know it
     ended_at = models.DateTimeField(null=True)

@@ -101,10 +101,13 @@ def shown(value: float | None, unit: str) -> str:
 
 def x_labels(series: Series) -> list[str]:
     """Return the times of evenly spread ticks, first to last; with the day where the range is longer than one."""
-    form = "%H:%M" if series.end - series.begin <= 86_400 else "%d %b %H:%M"
-    span = series.end - series.begin
+    return time_labels(series.begin, series.end)
+
+
+def time_labels(begin: float, end: float) -> list[str]:
+    form = "%H:%M" if end - begin <= 86_400 else "%d %b %H:%M"
     return [
-        datetime.fromtimestamp(series.begin + span * n / (_TICKS - 1), tz=UTC).strftime(form) for n in range(_TICKS)
+        datetime.fromtimestamp(begin + (end - begin) * n / (_TICKS - 1), tz=UTC).strftime(form) for n in range(_TICKS)
     ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
@@ -15,14 +17,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from tasks.detection import sharing
-from tasks.guards import load_facts
+from tasks.guards import Facts, load_facts
 from tasks.impact import duplicates, replay_rows
-from tasks.models import DirtyRow, Run, Snapshot, StatusChange, Task
+from tasks.models import DirtyRow, OperationRequest, Run, Snapshot, StatusChange, Task
 from tasks.models.run import AttemptCause
-from tasks.statuses import Status
+from tasks.statuses import Operation, Outcome, Status
 from tasks.views import htmx
 from tasks.views.access import viewable_task
-from tasks.views.rows import buttons_of, kinds_of, overlays_of, render_buttons
+from tasks.views.rows import Button, buttons_of, kinds_of, overlays_of, render_buttons
 
 _DIRTY_ROWS = 10
 _RUNS = 5
@@ -72,12 +74,44 @@ def _header(request: HttpRequest, task: Task) -> dict[str, Any]:
         "task": task,
         "status": Status(task.status),
         "overlays": [overlay for overlay in overlays_of(task, timezone.now()) if overlay.name != "fault"],
-        "buttons": render_buttons("header", task.name, buttons_of(task, facts, task.get_absolute_url())),
+        "buttons": render_buttons("header", task.name, _buttons(task, facts)),
+        "steps": _steps(facts.open_request),
         "last_change": StatusChange.objects.filter(task=task).order_by("-pk").first(),
         "open_request": facts.open_request,
         "last_request": task.last_request,
         **_sharing(task),
     }
+
+
+def _buttons(task: Task, facts: Facts) -> list[Button]:
+    """The buttons of the row, with the one marked that most people would press now."""
+    wanted = {
+        Status.INITIALIZE: Operation.RUN,
+        Status.STOPPED: Operation.RUN,
+        Status.PAUSED: Operation.CONTINUE,
+        Status.FAILURE: Operation.CONTINUE if facts.has_snapshot else Operation.RUN,
+        Status.DETECTION_EXCEPTION: Operation.DETECT,
+    }.get(facts.status)
+    last = task.last_request
+    if facts.status is Status.RUNNING and last is not None:
+        failed = last.operation == Operation.PAUSE and last.outcome in (Outcome.FAILED, Outcome.UNKNOWN)
+        wanted = Operation.FORCED_PAUSE if failed else None
+    return [
+        replace(button, is_next=not button.code and wanted is not None and button.operation == wanted.value)
+        for button in buttons_of(task, facts, task.get_absolute_url())
+    ]
+
+
+def _steps(request: OperationRequest | None) -> list[tuple[str, datetime | None]]:
+    """Return the steps of an operation under way, each with when it was taken; None: not yet."""
+    if request is None:
+        return []
+    return [
+        ("accepted", request.requested_at),
+        ("a worker has it in hand", request.begun_at),
+        ("the engine is asked", request.asked_at),
+        ("the engine shows the end", request.settled_at),
+    ]
 
 
 def _sharing(task: Task) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib import messages
@@ -15,11 +16,14 @@ from tasks.guards import load_facts, refusal
 from tasks.impact import duplicates, replay_rows
 from tasks.matrix import OPERATE
 from tasks.models import Attempt, Connection, OperationRequest, ResourceGroup, Run, Snapshot, StatusChange, Task
-from tasks.snapshots import MOST_PINNED, ask_for, pin, unpin
+from tasks.runs import settings_of
+from tasks.snapshots import MOST_PINNED, ask_for, moment, pin, unpin
 from tasks.statuses import Operation, Status
 from tasks.tables import page_of
 from tasks.views.access import viewable_task
 from tasks.views.detail import shell
+from tasks.views.ranges import RANGES, read_range
+from tasks.views.timeline import timeline_of
 
 
 @require_GET
@@ -89,7 +93,11 @@ def history(request: HttpRequest, task_id: int) -> HttpResponse:
         .order_by("-run__number", "-epoch", "-pk"),
         query.get("attempts", ""),
     )
+    chosen = read_range(query, time.time(), "24h")
     context = {
+        "chosen": chosen,
+        "ranges": [(name, label) for name, (label, _) in RANGES.items()],
+        "timeline": timeline_of(task, moment(chosen.begin), moment(chosen.end)),
         "requests": requests,
         "request_rows": [
             {"it": it, "operation": Operation(it.operation), "allowed": [Operation(o).label for o in it.allowed]}
@@ -137,4 +145,15 @@ def configuration(request: HttpRequest, task_id: int) -> HttpResponse:
         "group": ResourceGroup.objects.filter(name=task.group_id).first(),
         "source_options": sorted(task.source_options.items()) if isinstance(task.source_options, dict) else [],
     }
+    running = task.run.attempts.filter(ended_at__isnull=True).first() if task.run else None
+    if running is not None and running.settings:
+        now = settings_of(task)
+        context["differs"] = [
+            {"name": name.replace("_", " "), "used": used, "now": now.get(name)}
+            for name, used in running.settings.items()
+            if now.get(name) != used
+        ]
+        context["attempt"] = running
+    context["may_change"] = request.user.has_perm("tasks.change_task")
+    context["may_add"] = request.user.has_perm("tasks.add_task")
     return render(request, "tasks/configuration.html", shell(request, task, "configuration", **context))

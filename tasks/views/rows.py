@@ -35,6 +35,7 @@ class Button:
     code: str = ""
     why: str = ""
     wait_for: str = ""
+    is_next: bool = False  # what most people would do now
 
 
 @dataclass(frozen=True, slots=True)

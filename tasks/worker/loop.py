@@ -21,7 +21,7 @@ from tasks import logs, metrics, wakeup
 from tasks.alerts import delivery, life, notices, retention
 from tasks.engines.base import AttemptRef, Engine, Observation
 from tasks.models import Task, WorkerHeartbeat
-from tasks.worker import asking, batching, claims, copying, detection, discarding, drift, sweeps, totals
+from tasks.worker import asking, batching, claims, copying, detection, discarding, drift, lookups, sweeps, totals
 from tasks.worker.reconciler import reconcile
 from tasks.worker.sweeps import Engines
 
@@ -207,6 +207,8 @@ class Worker:
             ("connections", 1.0, lambda: sweeps.test_connections(self.engines)),
             ("batches", 0.25, batching.carry_on),
             ("snapshots", 0.5, lambda: asking.ask_for_snapshots(self.engines)),
+            ("lookups", 0.3, lambda: lookups.answer_lookups(self.engines)),
+            ("old lookups", 600.0, lookups.forget_lookups),
             ("discard", 5.0, lambda: discarding.discard_ended(self.engines)),
             ("metrics", 1.0, self._sample),
             ("logs", 1.0, lambda: copying.copy_logs(self.engines)),

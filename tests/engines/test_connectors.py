@@ -19,6 +19,7 @@ from tasks.engines.local.sources.file import FileSource
 from tasks.engines.local.sources.sqlite import SqliteSource
 from tasks.engines.local.targets.file import FileTarget
 from tasks.engines.local.targets.sqlite import SqliteTarget
+from tests.engines.conftest import HostProcess, Tables
 from tests.waiting import wait_for
 
 _opened: list[FileSource | SqliteSource | FileTarget | SqliteTarget] = []
@@ -329,3 +330,17 @@ def test_a_batch_that_finds_the_disk_full_leaves_nothing_behind(tmp_path: Path) 
         signal.signal(signal.SIGXFSZ, handler)
     assert (caught.value.fault.code, caught.value.fault.error_class) == ("disk_full", ErrorClass.TRANSIENT)
     assert os.path.getsize(tmp_path / "out.jsonl") == len('{"id":1,"x":"a"}\n')
+
+
+def test_a_connection_is_looked_into(host: HostProcess, tables: Tables, tmp_path: Path) -> None:
+    shop = tables.connection("shop", tables.source_path)
+    assert host.engine.look_up(shop, "").objects == ("orders",)
+    columns = host.engine.look_up(shop, "orders").columns
+    assert [(column.name, column.key) for column in columns] == [("id", True), ("what", False), ("price", False)]
+    assert host.engine.look_up(shop, "nosuch").problem.startswith("There is no table nosuch.")
+    assert "does not exist" in host.engine.look_up(tables.connection("gone", tmp_path / "gone.db"), "").problem
+    (tmp_path / "events.jsonl").write_text('{"at": 1, "kind": "view"}\n')
+    files = ConnectionSpec("drop", "file", {"path": str(tmp_path)})
+    assert "events.jsonl" in host.engine.look_up(files, "").objects
+    assert [column.name for column in host.engine.look_up(files, "events.jsonl").columns] == ["at", "kind"]
+    assert host.engine.look_up(files, "../secret").problem == "../secret is no file's name."

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.engines.base import ConnectionSpec, SourceSpec
+from tasks.engines.local import lookup
+from tasks.engines.local.faults import ConnectorError
 from tasks.engines.local.sources.file import FileSource
 from tasks.engines.local.sources.postgresql import PostgresSource
 from tests.engines.test_postgresql import Database, drained, opened
@@ -91,3 +93,19 @@ def test_nested_values_arrive_as_json(database: Database, tmp_path: Path, mode: 
         (5, None, None),
         (6, "true", "[]"),
     ]
+
+
+def test_it_is_looked_into_with_its_keys(database: Database) -> None:
+    database.do("CREATE TABLE orders (region text, id integer, what jsonb, PRIMARY KEY (region, id))")
+    database.do("CREATE VIEW recent AS SELECT * FROM orders")
+    found = lookup.look_up(database.spec, "")
+    assert {"public.orders", "public.recent"} <= set(found.objects)
+    assert not any(name.startswith("pg_") for name in found.objects)
+    columns = lookup.look_up(database.spec, "orders").columns
+    assert [(column.name, column.type, column.key) for column in columns] == [
+        ("region", "text", True),
+        ("id", "integer", True),
+        ("what", "jsonb", False),
+    ]
+    with pytest.raises(ConnectorError, match="There is no table nosuch"):
+        lookup.look_up(database.spec, "nosuch")

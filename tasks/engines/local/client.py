@@ -20,6 +20,7 @@ from tasks.engines.base import (
     EngineState,
     EngineUnreachable,
     Fault,
+    Found,
     LogLine,
     Observation,
     SnapshotInfo,
@@ -43,6 +44,10 @@ class LocalEngine:
     def check_connection(self, connection: ConnectionSpec) -> tuple[Fault, ...]:
         request = {"do": "check_connection", "connection": asdict(connection)}
         return wire.faults(self._ask(request, CHECK_ANSWER_WITHIN))
+
+    def look_up(self, connection: ConnectionSpec, object_name: str) -> Found:
+        request = {"do": "look_up", "connection": asdict(connection), "object": object_name}
+        return wire.found(self._ask(request, CHECK_ANSWER_WITHIN))
 
     def start(self, spec: TaskSpec, epoch: int, snapshot: SnapshotInfo | None) -> AttemptRef:
         request = {

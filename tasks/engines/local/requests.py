@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from tasks.engines.base import JSON, AttemptRef, Counters, EngineState, Observation, SnapshotInfo, TaskSpec
-from tasks.engines.local import connectors, wire
+from tasks.engines.base import JSON, AttemptRef, Counters, EngineState, Found, Observation, SnapshotInfo, TaskSpec
+from tasks.engines.local import connectors, lookup, wire
 from tasks.engines.local.children import Child, Children, fork, fork_task
 from tasks.engines.local.faults import ConnectorError, transient
 from tasks.engines.local.rundir import RunDir, discarded_run, newest_run
@@ -285,15 +285,29 @@ class Desk:
         connection = wire.connection(request["connection"])
         self._begin_check(connection.name, lambda: connectors.check_connection(connection), reply)
 
+    def look_up(self, request: JSON, reply: Reply) -> None:
+        connection, name = wire.connection(request["connection"]), str(request["object"])
+
+        def look() -> JSON:
+            try:
+                return asdict(lookup.look_up(connection, name))
+            except ConnectorError as error:
+                return asdict(Found(problem=error.fault.sentence))
+
+        self._begin_work(f"look {connection.name}", look, reply)
+
     def _begin_check(self, name: str, check: Callable[[], Any], reply: Reply) -> None:
-        """Check in a process of its own: a driver that hangs must not hang the host."""
+        self._begin_work(f"check {name}", lambda: [asdict(fault) for fault in check()], reply)
+
+    def _begin_work(self, name: str, find: Callable[[], Any], reply: Reply) -> None:
+        """Look in a process of its own: a driver that hangs must not hang the host."""
         reading, writing = os.pipe()
 
         def work() -> None:
             with os.fdopen(writing, "wb") as pipe:
-                pipe.write(orjson.dumps([asdict(fault) for fault in check()]))
+                pipe.write(orjson.dumps(find()))
 
-        pid = fork(work, keep=writing, name=f"check {name}")
+        pid = fork(work, keep=writing, name=name)
         os.close(writing)
         os.set_blocking(reading, False)
         self.checks.append(Check(pid, reading, time.monotonic() + CHECK_WITHIN, reply))
@@ -317,11 +331,10 @@ class Desk:
         check.reply({"ok": _check_result(check.received, ended)})
 
 
-def _check_result(received: bytes, ended: bool) -> list[JSON]:
+def _check_result(received: bytes, ended: bool) -> Any:
     if ended:
         with contextlib.suppress(orjson.JSONDecodeError):
-            found: list[JSON] = orjson.loads(received)
-            return found
+            return orjson.loads(received)
     code, cause = (
         ("check_failed", "The check ended without an answer.")
         if ended
@@ -356,4 +369,5 @@ _HANDLERS: Final[dict[str, Callable[[Desk, JSON, Reply], None]]] = {
     "capacity": Desk.capacity,
     "check": Desk.check,
     "check_connection": Desk.check_connection,
+    "look_up": Desk.look_up,
 }

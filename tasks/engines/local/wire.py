@@ -13,6 +13,8 @@ from tasks.engines.base import (
     EngineState,
     ErrorClass,
     Fault,
+    Found,
+    FoundColumn,
     LogLine,
     Observation,
     Phase,
@@ -84,3 +86,11 @@ def observation(data: JSON) -> Observation:
         "phase": phase(data.get("phase")),
     }
     return Observation(**values)
+
+
+def found(answer: Any) -> Found:
+    """A check that ended without an answer comes as faults."""
+    if isinstance(answer, list):
+        return Found(problem=" ".join(fault.sentence for fault in faults(answer)))
+    columns = tuple(FoundColumn(**column) for column in answer["columns"])
+    return Found(tuple(answer["objects"]), columns, answer["problem"])
