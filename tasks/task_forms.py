@@ -94,6 +94,7 @@ class TaskForm(forms.ModelForm):
             if field not in self.fields:
                 continue
             gone = [(now, f"{now} (does not exist)")] if now and now not in dict(choices) else []
+            gone += [] if now else [("", "Choose …")]
             self.fields[field].choices = [*gone, *choices]  # type: ignore[attr-defined]
             self.fields[field].initial = now
         self._set_initial("cursor", task.source_options.get("cursor", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +22,7 @@ from tasks.guards import Facts, load_facts
 from tasks.impact import duplicates, replay_rows
 from tasks.models import DirtyRow, OperationRequest, Run, Snapshot, StatusChange, Task
 from tasks.models.run import AttemptCause
+from tasks.series import recent_rate
 from tasks.statuses import Operation, Outcome, Status
 from tasks.views import htmx
 from tasks.views.access import viewable_task
@@ -132,8 +134,11 @@ def _overview(request: HttpRequest, task: Task) -> dict[str, Any]:
     newest = Snapshot.objects.filter(task=task, unusable="").order_by("-taken_at", "-pk").first()
     kinds = kinds_of([task])
     replay = replay_rows(task, newest)
+    now = time.time()
     return {
         "task": task,
+        "read_rate": recent_rate(task.run, "rows_read", now) if task.run else None,
+        "write_rate": recent_rate(task.run, "rows_written", now) if task.run else None,
         "source_kind": kinds.get(task.source_connection_id or "", "missing"),
         "target_kind": kinds.get(task.target_connection_id or "", "missing"),
         "newest": newest,

@@ -182,7 +182,7 @@ def _show(
     status: int = 200,
 ) -> HttpResponse:
     kind = Connection.objects.filter(name=form["source"].value() or "").values_list("kind", flat=True).first()
-    hidden = {name for name, kinds in _BY_KIND.items() if kind and kind not in kinds}
+    hidden = {name for name, kinds in _BY_KIND.items() if kind not in kinds}
     shown = [form[name] for name in STEPS[step][1] if name in form.fields and name not in hidden]
     context = {
         "task": task,
@@ -194,6 +194,7 @@ def _show(
         "shown": shown,
         "carried": [form[name] for name in form.fields if form[name] not in shown],
         "lookups": lookups,
+        "wants_kind": step == 0 and not kind,
         "text": _as_yaml(form.as_submission()) if step == REVIEW and form.is_bound and form.is_valid() else "",
     }
     return render(request, "tasks/edit.html", context, status=status)
