@@ -114,7 +114,7 @@ def test_a_killed_web_server_leaves_tasks_and_operations_alone(running: Stack, w
     running.kill("web")
     running.await_status("append", Status.PAUSED)
     running.start("web")
-    assert running.answers()
+    wait_for(running.answers, "the web server answers", seconds=20)
     assert running.task("upsert").run.epoch == 1
     running.operate("append", Operation.CONTINUE)
     running.await_written("append", 20)
