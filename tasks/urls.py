@@ -35,7 +35,6 @@ urlpatterns: list[URLPattern] = [
     path("tasks/preferences/", preferences.save_preferences, name="preferences"),
     path("tasks/views/", preferences.save_view, name="view_save"),
     path("tasks/views/<int:view_id>/delete/", preferences.delete_view, name="view_delete"),
-    path("tasks/counts/", listing.status_counts, name="counts"),
     path("tasks/new/", editing.new_task, name="new"),
     path("tasks/<int:task_id>/edit/", editing.edit_task, name="edit"),
     path("tasks/<int:task_id>/task.yaml", editing.task_file, name="task_file"),

@@ -10,6 +10,7 @@
   // --- Polling ------------------------------------------------------------------------------------------
 
   let beats = 0;
+  let isSlow = false; // this beat asks for what changes seldom, too
   let lastAnswer = Date.now();
   let over = false; // no poll can be answered any more
 
@@ -17,7 +18,11 @@
     beats += 1;
     if (over) return;
     if (document.hidden && beats % HIDDEN_EVERY) return;
+    // A page with a hub asks for everything at once: the rest then rides on its poll.
+    const hub = document.querySelector("[data-live-hub]");
+    isSlow = beats % SLOW_EVERY === 0;
     document.querySelectorAll("[data-live]").forEach((element) => {
+      if (hub && hub !== element) return;
       const slow = element.getAttribute("hx-trigger") === "slow-tick";
       if (!slow) htmx.trigger(element, "tick");
       else if (beats % SLOW_EVERY === 0) htmx.trigger(element, "slow-tick");
@@ -27,11 +32,12 @@
 
   // A poll names what it shows with its versions, so that only what changed comes back.
   function shownBy(element) {
-    const versioned = element.hasAttribute("data-version")
-      ? [element]
-      : [...element.querySelectorAll("[data-version]")];
-    const others = (element.dataset.liveAlso ?? "").split(" ").map((id) => id && document.getElementById(id));
-    return [...versioned, ...others.filter(Boolean)].map((shown) => `${shown.id}.${shown.dataset.version}`).join(",");
+    const inner = [...element.querySelectorAll("[data-version]")];
+    const own = element.hasAttribute("data-version") ? [element] : inner;
+    const hub = element.dataset.liveHub;
+    const others = isSlow ? (hub ?? "").split(" ").map((id) => document.getElementById(id)) : [];
+    const shown = hub === undefined ? own : [...inner, ...others.filter(Boolean)];
+    return shown.map((one) => `${one.id}.${one.dataset.version}`).join(",");
   }
 
   document.addEventListener("htmx:configRequest", (event) => {

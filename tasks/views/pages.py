@@ -17,18 +17,13 @@ from tasks.statuses import Operation, Status
 from tasks.tables import page_of
 from tasks.views import htmx, workers
 from tasks.views.access import may_view
+from tasks.views.pulse import changed_pulse
 
 
 @require_GET
 def pulse(request: HttpRequest) -> HttpResponse:
-    """Answer the poll of what each page carries: the worker's banner and the badge of open alerts."""
-    shown = htmx.shown(request)
-    regions = [
-        htmx.region(request, name, f"tasks/partials/{name}.html", {}, oob=True)
-        for name in ("worker_banner", "alert_badge")
-        if name in shown
-    ]
-    changed = [region for region in regions if region["version"] != shown[region["id"]]]
+    """Answer the poll of what each page carries."""
+    changed = changed_pulse(request, htmx.shown(request))
     if not changed:
         return htmx.no_change()
     return render(request, "tasks/partials/accepted.html", {"regions": changed})

@@ -132,9 +132,9 @@ def test_other_tasks_on_the_page_are_announced_and_not_forced_in(operator: Clien
     page = text(operator.get("/tasks/"))
     shown = ",".join(f"{name}.{version}" for name, version in re.findall(r'id="(\w+)"[^>]*data-version="(\w+)"', page))
     assert "list_news.0" in shown
-    assert operator.get(f"/tasks/counts/?v={shown}", headers=HTMX).status_code == 204
+    assert operator.get(f"/tasks/rows/?v={shown}", headers=HTMX).status_code == 204
     make_task("a")
-    answer = text(operator.get(f"/tasks/counts/?v={shown}", headers=HTMX))
+    answer = text(operator.get(f"/tasks/rows/?v={shown}", headers=HTMX))
     assert "Other tasks belong on this page now" in answer
     assert 'data-value="2"' in answer
 
