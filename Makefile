@@ -27,13 +27,13 @@ $(TOOLS): tests/requirements.txt requirements.txt | $(BIN)/python
 run: $(RUNTIME)
 	@exec $(BIN)/python -m opsconsole.run
 
-# The quick tests first, two at a time: they share nothing but the machine. Then what starts processes, one by one; last
-# the quick ones again on PostgreSQL.
+# Two at a time: they share nothing but the machine. The quick tests first, then a file of those that start processes and
+# browsers each; last the quick ones again on PostgreSQL.
 QUICK := "not process and not browser"
 test: $(TOOLS)
 	@$(BIN)/python -m tests.programs
 	$(BIN)/python -m pytest tests -q -n 2 -m $(QUICK)
-	$(BIN)/python -m pytest tests -m "process or browser" --durations=15
+	$(BIN)/python -m pytest tests -n 2 --dist loadscope -m "process or browser" --durations=15
 	$(BIN)/python -m tests.postgres $(BIN)/python -m pytest tests -q -n 2 -m $(QUICK)
 
 # Random faults and races for half an hour; ARGS='--seed 7 --rounds 1' runs one round again.
@@ -53,7 +53,7 @@ lint: $(TOOLS)
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 bench: $(TOOLS)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf .venv var .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -53,7 +53,7 @@ def main() -> None:
                     stack = Stack(Path(directory) / f"{name}-{count}", server=own)
                     with stack.use():
                         call_command("migrate", verbosity=0)
-                        _fill(count)
+                        fill(count)
                         _measure(name, count)
                     stack.close()
         finally:
@@ -63,7 +63,7 @@ def main() -> None:
 # --- a million tasks ----------------------------------------------------------------------------------------
 
 
-def _fill(count: int) -> None:
+def fill(count: int) -> None:
     """Write `count` tasks of ten groups and fifty owners, by one statement: a tenth failed, a hundred run."""
     for n in range(10):
         make_group(f"group-{n}", capacity=RUNNING)

@@ -1,0 +1,123 @@
+"""Five hundred people with the list open for a minute: each page polls as its script does, on two gunicorn workers.
+
+The clients run in this process, on the same machine as what they measure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import tempfile
+import time
+from pathlib import Path
+
+from django.core.management import call_command
+from django.test import Client
+
+from tests.bench.listing import fill
+from tests.factories import make_user
+from tests.stack import Stack
+
+PAGES = 500
+USERS = 25
+TASKS = 100_000
+SECONDS = 60
+EVERY = 2.0
+SLOW_EVERY = 3
+SLOW = ("status_counts", "list_news", "task_list", "alert_badge", "worker_banner")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="opsconsole-bench-") as directory:
+        stack = Stack(Path(directory))
+        stack.environment["WEB_CONCURRENCY"] = "2"
+        with stack.use():
+            call_command("migrate", verbosity=0)
+            fill(TASKS)
+            cookies = [_cookie(n) for n in range(USERS)]
+        try:
+            stack.manage("collectstatic", "--no-input", "-v0")
+            stack.start("worker", "web")
+            took, failed = asyncio.run(_crowd(stack.port, cookies))
+        finally:
+            stack.close()
+    took.sort()
+    each = len(took)
+    print(
+        f"polling  {PAGES} open lists of {TASKS:,} tasks, {SECONDS} s, 2 workers: {each:,} polls "
+        f"({each / SECONDS:.0f} a second), p50 {took[each // 2] * 1000:.1f} ms, p99 {took[int(each * 0.99)] * 1000:.1f} ms, "
+        f"slowest {took[-1] * 1000:.0f} ms, {failed} failed"
+    )
+
+
+def _cookie(n: int) -> str:
+    client = Client()
+    client.force_login(make_user(f"poller-{n}", "view_task", "operate_task", "stop_task"))
+    return f"sessionid={client.cookies['sessionid'].value}"
+
+
+async def _crowd(port: int, cookies: list[str]) -> tuple[list[float], int]:
+    """Let all pages be opened first, and only then be polled."""
+    took: list[float] = []
+    failures: list[int] = []
+    gate = asyncio.Event()
+    opening = asyncio.Semaphore(4)
+    opened = [0]
+
+    async def page(n: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        cookie = cookies[n % len(cookies)]
+        async with opening:
+            status, body = await _get(reader, writer, "/tasks/", cookie)
+        assert status == 200, status
+        versions = dict(re.findall(r'id="([\w-]+)"[^>]*? data-version="(\w+)"', body))
+        rows = ",".join(f"{name}.{version}" for name, version in versions.items() if name.startswith("task-"))
+        slow = ",".join(f"{name}.{versions[name]}" for name in SLOW)
+        opened[0] += 1
+        if opened[0] == PAGES:
+            gate.set()
+        await gate.wait()
+        begin = time.monotonic()
+        await asyncio.sleep(random.random() * EVERY)
+        beat = random.randrange(SLOW_EVERY)
+        due = time.monotonic()
+        while time.monotonic() - begin < SECONDS:
+            beat += 1
+            asked = time.perf_counter()
+            wanted = f"{rows},{slow}" if beat % SLOW_EVERY == 0 else rows
+            try:
+                status, _ = await _get(reader, writer, f"/tasks/rows/?v={wanted}", cookie)
+            except (OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                status, _ = await _get(reader, writer, f"/tasks/rows/?v={wanted}", cookie)
+            took.append(time.perf_counter() - asked)
+            failures.extend([status] if status not in (200, 204) else [])
+            due += EVERY
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        writer.close()
+
+    await asyncio.gather(*(page(n) for n in range(PAGES)))
+    return took, len(failures)
+
+
+async def _get(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, cookie: str
+) -> tuple[int, str]:
+    head = f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nHX-Request: true\r\n\r\n"
+    if address == "/tasks/":
+        head = head.replace("HX-Request: true\r\n", "")
+    writer.write(head.encode())
+    await writer.drain()
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    status = int(lines[0].split()[1])
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    if "content-length" in headers:
+        return status, (await reader.readexactly(int(headers["content-length"]))).decode()
+    body = b""
+    while headers.get("transfer-encoding") == "chunked":
+        size = int((await reader.readuntil(b"\r\n")).strip(), 16)
+        body += (await reader.readexactly(size + 2))[:-2]
+        if not size:
+            break
+    return status, body.decode()
