@@ -211,7 +211,8 @@ class Task(models.Model):
             models.Index(fields=["id"], condition=Q(status=Status.OPERATING), name="task_operating"),
             models.Index(fields=["id"], condition=Q(status=Status.RUNNING), name="task_running"),
             models.Index(fields=["restart_at"], condition=Q(restart_at__isnull=False), name="task_restart_due"),
-            models.Index(fields=["group"], condition=Q(status__in=OCCUPYING), name="task_occupying"),
+            # Not a partial one: SQLite can't use those for a condition whose values are parameters.
+            models.Index(fields=["group", "status"], name="task_places"),
             models.Index(
                 fields=["checked_at", "id"],
                 condition=~Q(status__in=OCCUPYING) & Q(submitted_at__isnull=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django import template
+from django.core.cache import cache
 from django.template import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -50,14 +51,15 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def silence() -> workers.Silence | None:
-    """Say since when no worker answers; None while one does."""
-    return workers.silence()
+    """Say since when no worker answers; None while one does. As of this second: each page asks."""
+    return cache.get_or_set("silence", lambda: (workers.silence(),), 1)[0]
 
 
 @register.simple_tag
 def open_alerts() -> dict[Severity, int]:
-    """Say how many alerts are open, by severity, the gravest first."""
-    return open_by_severity()
+    """Say how many alerts are open, by severity, the gravest first. As of this second: each page asks."""
+    found: dict[Severity, int] = cache.get_or_set("open-alerts", open_by_severity, 1)
+    return found
 
 
 @register.simple_tag(takes_context=True)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.template import engines
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from tasks.guards import Facts, facts_of, refusal, with_facts
@@ -65,7 +66,7 @@ class TaskRow:
     overlays: list[Overlay]
     source_kind: str
     target_kind: str
-    buttons: list[Button]
+    buttons: SafeString
     version: str
     rows_read: str
     rows_written: str
@@ -168,7 +169,8 @@ def build_rows(tasks: Iterable[Task], may: Callable[[str], bool]) -> list[TaskRo
     kinds = kinds_of(tasks)
     now = timezone.now()
     base = reverse("tasks:list")
-    return [_row(task, facts[task.pk], kinds, f"{base}{task.pk}/", now) for task in tasks]
+    shared: dict[tuple[Any, ...], str] = {}
+    return [_row(task, facts[task.pk], kinds, f"{base}{task.pk}/", now, shared) for task in tasks]
 
 
 def render_rows(rows: Iterable[TaskRow], *, oob: bool = False, gone: Iterable[int] = ()) -> SafeString:
@@ -191,7 +193,30 @@ def kinds_of(tasks: Iterable[Task]) -> dict[str, str]:
     return {name: str(labels.get(kind, kind)) for name, kind in found}
 
 
-def _row(task: Task, facts: Facts, kinds: dict[str, str], url: str, now: datetime) -> TaskRow:
+#: Where the buttons of a row differ from those of another one in the same state; no text of ours or theirs has them.
+_ID, _NAME, _URL = "\ue000i", "\ue000n", "\ue000u"
+
+
+def _buttons(task: Task, facts: Facts, url: str, shared: dict[tuple[Any, ...], str]) -> SafeString:
+    """Return the buttons of a row. Most rows of a page are in one of a few states: each is rendered once."""
+    group = facts.group
+    places = (group.enabled, group.capacity) if group else None
+    asked = facts.open_request.pk if facts.open_request else None
+    key = (facts.status, facts.group_name, places, facts.group_used, facts.has_snapshot, facts.restart_due, asked)
+    if key not in shared:
+        shared[key] = render_buttons(f"task-{_ID}", _NAME, buttons_of(task, facts, _URL))
+    own = shared[key].replace(_ID, str(task.pk)).replace(_URL, url).replace(_NAME, escape(task.name))
+    return mark_safe(own)  # noqa: S308  (escaped above)
+
+
+def _row(
+    task: Task,
+    facts: Facts,
+    kinds: dict[str, str],
+    url: str,
+    now: datetime,
+    shared: dict[tuple[Any, ...], str],
+) -> TaskRow:
     request = task.last_request
     status = Status(task.status)
     return TaskRow(
@@ -207,7 +232,7 @@ def _row(task: Task, facts: Facts, kinds: dict[str, str], url: str, now: datetim
         overlays=overlays_of(task, now),
         source_kind=kinds.get(task.source_connection_id or "", "missing"),
         target_kind=kinds.get(task.target_connection_id or "", "missing"),
-        buttons=buttons_of(task, facts, url),
+        buttons=_buttons(task, facts, url, shared),
         version=version(seen_of(task), facts.group_used, now),
         rows_read=words.number(task.rows_read),
         rows_written=words.number(task.rows_written),

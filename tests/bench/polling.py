@@ -46,8 +46,8 @@ def main() -> None:
     each = len(took)
     print(
         f"polling  {PAGES} open lists of {TASKS:,} tasks, {SECONDS} s, 2 workers: {each:,} polls "
-        f"({each / SECONDS:.0f} a second), p50 {took[each // 2] * 1000:.1f} ms, p99 {took[int(each * 0.99)] * 1000:.1f} ms, "
-        f"slowest {took[-1] * 1000:.0f} ms, {failed} failed"
+        f"({each / SECONDS:.0f} a second), p50 {took[each // 2] * 1000:.1f} ms, "
+        f"p99 {took[int(each * 0.99)] * 1000:.1f} ms, slowest {took[-1] * 1000:.0f} ms, {failed} failed"
     )
 
 
