@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count
 from django.utils import timezone
 
 from tasks.matrix import MATRIX, operations_for, why_not
@@ -58,61 +58,26 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
     usable = set(snapshots.values_list("task_id", flat=True).distinct())
     requests = OperationRequest.objects.filter(task__in=ids, outcome=Outcome.OPEN)
     open_requests = {request.task_id: request for request in requests}
-    used = _places_of(tasks)
+    used = places_used({task.group_id or "" for task in tasks})
     return {
-        task.pk: _facts(task, groups.get(task.group_id or ""), used, task.pk in usable, open_requests.get(task.pk), may)
+        task.pk: Facts(
+            status=Status(task.status),
+            submitted=task.submitted_at is not None,
+            group_name=task.group_id or "",
+            group=groups.get(task.group_id or ""),
+            group_used=used.get(task.group_id or "", 0),
+            has_snapshot=task.pk in usable,
+            restart_due=task.restart_at is not None,
+            open_request=open_requests.get(task.pk),
+            may=may,
+        )
         for task in tasks
     }
 
 
-def with_facts(tasks: QuerySet[Task]) -> QuerySet[Task]:
-    """Let `tasks` be fetched with what `facts_of` needs of them, in one query."""
-    usable = Snapshot.objects.filter(task=OuterRef("pk"), unusable="").order_by()
-    return tasks.select_related("group", "last_request").annotate(has_snapshot=Exists(usable))
-
-
-def facts_of(tasks: Collection[Any], may: Callable[[str], bool] = lambda permission: True) -> dict[int, Facts]:
-    """Return the same as `load_facts` for tasks that were fetched `with_facts`, in one query.
-
-    An open request is a task's last one: accept() writes both in one transaction.
-    """
-    used = _places_of(tasks)
-    found = {}
-    for task in tasks:
-        last = task.last_request
-        open_request = last if last is not None and last.outcome == Outcome.OPEN else None
-        found[task.pk] = _facts(task, task.group, used, task.has_snapshot, open_request, may)
-    return found
-
-
-def _facts(
-    task: Task,
-    group: ResourceGroup | None,
-    used: dict[str, int],
-    has_snapshot: bool,
-    open_request: OperationRequest | None,
-    may: Callable[[str], bool],
-) -> Facts:
-    return Facts(
-        status=Status(task.status),
-        submitted=task.submitted_at is not None,
-        group_name=task.group_id or "",
-        group=group,
-        group_used=used.get(task.group_id or "", 0),
-        has_snapshot=has_snapshot,
-        restart_due=task.restart_at is not None,
-        open_request=open_request,
-        may=may,
-    )
-
-
-def _places_of(tasks: Iterable[Task]) -> dict[str, int]:
-    return places_used({task.group_id or "" for task in tasks})
-
-
-def places_used(groups: Collection[str]) -> dict[str, int]:
-    """Return how many tasks hold a place in each of `groups`."""
-    counted = Task.objects.filter(group__name__in=groups, status__in=OCCUPYING).order_by()
+def places_used(groups: Collection[Any]) -> dict[str, int]:
+    """Return how many tasks hold a place in each of `groups`, by name."""
+    counted = Task.objects.filter(group_id__in=groups, status__in=OCCUPYING).order_by()
     return dict(counted.values_list("group_id").annotate(n=Count("pk")))
 
 

@@ -20,13 +20,13 @@ from django.views.decorators.http import require_GET
 from tasks.detection import sharing
 from tasks.guards import Facts, load_facts
 from tasks.impact import duplicates, replay_rows
-from tasks.models import DirtyRow, OperationRequest, Run, Snapshot, StatusChange, Task
+from tasks.models import Connection, DirtyRow, OperationRequest, Run, Snapshot, StatusChange, Task
 from tasks.models.run import AttemptCause
 from tasks.series import recent_rate
 from tasks.statuses import Operation, Outcome, Status
 from tasks.views import htmx
 from tasks.views.access import viewable_task
-from tasks.views.rows import Button, buttons_of, kinds_of, overlays_of, render_buttons
+from tasks.views.rows import Button, buttons_of, overlays_of, render_buttons
 
 _DIRTY_ROWS = 10
 _RUNS = 5
@@ -72,15 +72,18 @@ def live_regions(request: HttpRequest, task: Task, names: Collection[str], *, oo
 
 def _header(request: HttpRequest, task: Task) -> dict[str, Any]:
     facts = load_facts([task], request.user.has_perm)[task.pk]
+    last = task.last_request
+    unknown = last.operation if last is not None and last.outcome == Outcome.UNKNOWN else None
+    overlays = overlays_of(task, unknown, timezone.now())
     return {
         "task": task,
         "status": Status(task.status),
-        "overlays": [overlay for overlay in overlays_of(task, timezone.now()) if overlay.name != "fault"],
+        "overlays": [overlay for overlay in overlays if overlay.name != "fault"],
         "buttons": render_buttons("header", task.name, _buttons(task, facts)),
         "steps": _steps(facts.open_request),
         "last_change": StatusChange.objects.filter(task=task).order_by("-pk").first(),
         "open_request": facts.open_request,
-        "last_request": task.last_request,
+        "last_request": last,
         **_sharing(task),
     }
 
@@ -100,7 +103,7 @@ def _buttons(task: Task, facts: Facts) -> list[Button]:
         wanted = Operation.FORCED_PAUSE if failed else None
     return [
         replace(button, is_next=not button.code and wanted is not None and button.operation == wanted.value)
-        for button in buttons_of(task, facts, task.get_absolute_url())
+        for button in buttons_of(facts, task.get_absolute_url())
     ]
 
 
@@ -132,7 +135,8 @@ def _sharing(task: Task) -> dict[str, Any]:
 
 def _overview(request: HttpRequest, task: Task) -> dict[str, Any]:
     newest = Snapshot.objects.filter(task=task, unusable="").order_by("-taken_at", "-pk").first()
-    kinds = kinds_of([task])
+    names = [task.source_connection_id, task.target_connection_id]
+    kinds = {connection.name: connection.get_kind_display() for connection in Connection.objects.filter(name__in=names)}
     replay = replay_rows(task, newest)
     now = time.time()
     return {

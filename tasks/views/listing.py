@@ -8,8 +8,10 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
+from django.template import engines
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
@@ -19,7 +21,7 @@ from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
 from tasks.views import htmx
 from tasks.views.access import may_view
 from tasks.views.pulse import changed_pulse
-from tasks.views.rows import build_rows, render_rows, shown_tasks
+from tasks.views.rows import build_rows, render_rows
 from tasks.views.versions import versions_of
 
 #: Seconds for which what was counted is not counted again.
@@ -54,8 +56,8 @@ def task_list(request: HttpRequest) -> HttpResponse:
     table = _table(asked)
     page = _paginate(table, request.GET.get("page", ""), counts["found"])
     keys = [row.record["pk"] for row in page.object_list]
-    by_key = {task.pk: task for task in shown_tasks().filter(pk__in=keys).order_by()}
-    rows = build_rows((by_key[pk] for pk in keys if pk in by_key), request.user.has_perm)
+    by_key = {row.id: row for row in build_rows(Task.objects.filter(pk__in=keys).order_by(), request.user.has_perm)}
+    rows = [by_key[pk] for pk in keys if pk in by_key]
     context = {
         "asked": asked,
         "table": table,
@@ -108,7 +110,7 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
     gone = sorted(set(rows) - versions.keys())
     if not changed and not gone:
         return ""
-    built = build_rows(shown_tasks().filter(pk__in=changed).order_by("pk"), request.user.has_perm) if changed else []
+    built = build_rows(Task.objects.filter(pk__in=changed).order_by("pk"), request.user.has_perm) if changed else []
     return render_rows(built, oob=True, gone=gone)
 
 
@@ -190,8 +192,8 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
     }
 
 
-def _facets(asked: TaskFilter) -> list[dict[str, Any]]:
-    """Return the questions beside the statuses, each with its values and how many tasks have them."""
+def _facets(asked: TaskFilter) -> SafeString:
+    """Return the questions beside the statuses as HTML, each with its values and how many tasks have them."""
     facets = cache.get_or_set(f"facets:{htmx.version_of([replace(asked, sort='')])}", asked.facets, 2 * _FRESH)
     found = []
     for name, (label, words) in _QUESTIONS.items():
@@ -202,11 +204,16 @@ def _facets(asked: TaskFilter) -> list[dict[str, Any]]:
         values = [(value, words.get(value, value), f"{n:,}{plus}") for value, n in sorted(counted.items())]
         if values:
             found.append({"name": name, "label": label, "wanted": wanted, "values": values})
-    return found
+    return mark_safe(engines["rows"].get_template("facets.html").render({"facets": found}))  # noqa: S308  (it escapes)
 
 
 def _own(request: HttpRequest) -> dict[str, Any]:
     """Return how this person looks at the list: columns, density, and the views that have a name."""
     views = SavedView.objects.filter(Q(user=request.user.pk) | Q(shared=True)).order_by("name", "pk")
-    preference = Preference.objects.filter(user=request.user.pk).first() or Preference()
-    return {"views": list(views[:_VIEWS]), "preference": preference, "columns": COLUMNS, "densities": Density.choices}
+    preferences = Preference.objects.filter(user=request.user.pk).values("hidden", "density")
+    return {
+        "views": list(views.values("pk", "user_id", "name", "query", "shared")[:_VIEWS]),
+        "preference": next(iter(preferences), None) or Preference(),
+        "columns": COLUMNS,
+        "densities": Density.choices,
+    }

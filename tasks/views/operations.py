@@ -19,7 +19,7 @@ from tasks.statuses import Channel, Operation, Status
 from tasks.views import htmx
 from tasks.views.access import named_operation, viewable_task
 from tasks.views.detail import live_regions
-from tasks.views.rows import build_rows, render_rows, shown_tasks
+from tasks.views.rows import build_rows, render_rows
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -81,8 +81,8 @@ def _accepted(request: HttpRequest, task: Task, operation: Operation) -> HttpRes
     if not htmx.wants_fragment(request):
         messages.success(request, said)
         return redirect(task)
-    task = shown_tasks().get(pk=task.pk)
-    context: dict[str, Any] = {"rows": render_rows(build_rows([task], request.user.has_perm), oob=True)}
+    rows = build_rows(Task.objects.filter(pk=task.pk), request.user.has_perm)
+    context: dict[str, Any] = {"rows": render_rows(rows, oob=True)}
     path = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
     if path.startswith(task.get_absolute_url()):
         context = {"regions": live_regions(request, viewable_task(request, task.pk), ["task_header"])}

@@ -8,11 +8,11 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from tasks.guards import facts_of, refusal
+from tasks.guards import load_facts, refusal
 from tasks.matrix import MATRIX
+from tasks.models import Task
 from tasks.statuses import Operation, Status
 from tasks.views.access import may_view
-from tasks.views.rows import shown_tasks
 
 MOST: Final = 12
 _PAGES: Final = (
@@ -33,7 +33,9 @@ def palette(request: HttpRequest) -> JsonResponse:
     may_view(request)
     asked = request.GET.get("q", "").replace("\0", "").strip()[:200]
     operation, name = _split(asked)
-    tasks = shown_tasks().filter(name__icontains=name) if name else shown_tasks()
+    tasks = Task.objects.submitted()
+    if name:
+        tasks = tasks.filter(name__icontains=name)
     items: list[dict[str, Any]] = []
     if operation is None:
         items += [
@@ -45,7 +47,7 @@ def palette(request: HttpRequest) -> JsonResponse:
     else:
         tasks = tasks.filter(status__in=MATRIX[operation].allowed_in)
         found = list(tasks.order_by("name", "pk")[:MOST])
-        facts = facts_of(found, request.user.has_perm)
+        facts = load_facts(found, request.user.has_perm)
         items += [_operation(operation, task) for task in found if refusal(operation, facts[task.pk]) is None]
     return JsonResponse({"items": items[:MOST]})
 

@@ -15,15 +15,16 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from tasks.guards import Facts, facts_of, refusal, with_facts
+from tasks.guards import Facts, places_used, refusal
 from tasks.matrix import FIVE
-from tasks.models import Connection, Task
+from tasks.models import OperationRequest, ResourceGroup, Task
 from tasks.models.connection import ConnectionKind
 from tasks.statuses import Operation, Outcome, PausedHow, Status, Tone
 from tasks.views import words
-from tasks.views.versions import is_unheard, seen_of, version
+from tasks.views.versions import Seen, is_unheard, seen, version
 
 _HOW: Final = {PausedHow.NORMAL.value: "with a snapshot", PausedHow.FORCED.value: "forced"}
+_KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class TaskRow:
 
     id: int
     url: str
-    task: Task
+    task: Seen
     status: Status
     label: str
     tone: str
@@ -78,7 +79,7 @@ class TaskRow:
     owner: str
 
 
-def buttons_of(task: Task, facts: Facts, url: str) -> list[Button]:
+def buttons_of(facts: Facts, url: str) -> list[Button]:
     """Return the five of the matrix, in its order; Re-detect beside them where a task needs it."""
     offered = FIVE
     if facts.status is Status.DETECTION_EXCEPTION:
@@ -96,8 +97,11 @@ def buttons_of(task: Task, facts: Facts, url: str) -> list[Button]:
     return buttons
 
 
-def overlays_of(task: Task, now: datetime) -> list[Overlay]:
-    """Return what an operator must know beside the status: a restart to come, an engine that does not answer."""
+def overlays_of(task: Task | Seen, unknown: str | None, now: datetime) -> list[Overlay]:
+    """Return what an operator must know beside the status: a restart to come, an engine that does not answer.
+
+    `unknown` is the operation, if any, of which nobody knows how it ended.
+    """
     overlays = []
     if task.restart_at is not None:
         overlays.append(
@@ -109,9 +113,8 @@ def overlays_of(task: Task, now: datetime) -> list[Overlay]:
                 f"({task.restarts_in_row} of {task.restart_limit})",
             )
         )
-    last = task.last_request
-    if last is not None and last.outcome == Outcome.UNKNOWN:
-        label = Operation(last.operation).label
+    if unknown:
+        label = Operation(unknown).label
         seen = words.ago(task.observed_at, now) if task.observed_at else "never"
         overlays.append(Overlay("unknown", f"outcome of {label} unknown, engine last seen", Tone.BAD, seen))
     elif is_unheard(task, now):
@@ -122,55 +125,46 @@ def overlays_of(task: Task, now: datetime) -> list[Overlay]:
     return overlays
 
 
-def shown_tasks() -> QuerySet[Task]:
-    """Return the submitted tasks with what a row shows, and nothing else: a task's other columns can be long."""
-    return with_facts(Task.objects.submitted()).select_related("owner").only(*_SHOWN)
-
-
-#: Columns that a row, its version and its guards read.
-_SHOWN: Final = (
-    "name",
-    "status",
-    "status_since",
-    "paused_how",
-    "submitted_at",
-    "owner__username",
-    "source_connection_id",
-    "source_object",
-    "target_connection_id",
-    "target_object",
-    "write_mode",
-    "rows_read",
-    "rows_written",
-    "lag_seconds",
-    "lag_rows",
-    "engine_state",
-    "observed_at",
-    "restart_at",
-    "restarts_in_row",
-    "restart_limit",
-    "fault_cause",
-    "group__name",
-    "group__enabled",
-    "group__capacity",
-    "last_request__task_id",
-    "last_request__operation",
-    "last_request__outcome",
-    "last_request__actor_name",
-    "last_request__requested_at",
-    "last_request__deadline_at",
-)
-
-
-def build_rows(tasks: Iterable[Task], may: Callable[[str], bool]) -> list[TaskRow]:
-    """Return a row for each of the `shown_tasks`, in a constant number of queries."""
-    tasks = list(tasks)
-    facts = facts_of(tasks, cache(may))
-    kinds = kinds_of(tasks)
+def build_rows(tasks: QuerySet[Task], may: Callable[[str], bool]) -> list[TaskRow]:
+    """Return a row for each of `tasks` that is submitted, in two queries."""
+    shown = seen(tasks.filter(submitted_at__isnull=False))
+    used = places_used({row.group_id for row in shown})
+    may = cache(may)
     now = timezone.now()
     base = reverse("tasks:list")
     shared: dict[tuple[Any, ...], str] = {}
-    return [_row(task, facts[task.pk], kinds, f"{base}{task.pk}/", now, shared) for task in tasks]
+    groups = {
+        row.group_id: ResourceGroup(name=row.group_id, enabled=row.group_enabled, capacity=row.group_capacity)
+        for row in {row.group_id: row for row in shown}.values()
+        if row.group_enabled is not None
+    }
+    return [
+        _row(row, _facts(row, groups.get(row.group_id), used, may), f"{base}{row.pk}/", now, shared) for row in shown
+    ]
+
+
+def _facts(row: Seen, group: ResourceGroup | None, used: dict[str, int], may: Callable[[str], bool]) -> Facts:
+    request = None
+    if row.outcome == Outcome.OPEN:
+        # An open request is a task's last one: accept() writes both in one transaction.
+        request = OperationRequest(
+            pk=row.last_request_id,
+            operation=row.operation,
+            actor_name=row.actor_name,
+            requested_at=row.requested_at,
+            deadline_at=row.deadline_at,
+        )
+    return Facts(
+        status=Status(row.status),
+        submitted=True,
+        group_name=row.group_id,
+        group=group,
+        group_used=used.get(row.group_id, 0),
+        has_snapshot=row.has_snapshot,
+        restart_due=row.restart_at is not None,
+        open_request=request,
+        may=may,
+    )
 
 
 def render_rows(rows: Iterable[TaskRow], *, oob: bool = False, gone: Iterable[int] = ()) -> SafeString:
@@ -185,40 +179,25 @@ def render_buttons(prefix: str, name: str, buttons: list[Button]) -> SafeString:
     return mark_safe(template.template.module.operations(prefix, name, buttons))  # noqa: S308  (it escapes)
 
 
-def kinds_of(tasks: Iterable[Task]) -> dict[str, str]:
-    """Return the kind of each connection that `tasks` name and that exists."""
-    names = {name for task in tasks for name in (task.source_connection_id, task.target_connection_id) if name}
-    found = Connection.objects.filter(name__in=names).values_list("name", "kind")
-    labels = dict(ConnectionKind.choices)
-    return {name: str(labels.get(kind, kind)) for name, kind in found}
-
-
 #: Where the buttons of a row differ from those of another one in the same state; no text of ours or theirs has them.
 _ID, _NAME, _URL = "\ue000i", "\ue000n", "\ue000u"
 
 
-def _buttons(task: Task, facts: Facts, url: str, shared: dict[tuple[Any, ...], str]) -> SafeString:
+def _buttons(row: Seen, facts: Facts, url: str, shared: dict[tuple[Any, ...], str]) -> SafeString:
     """Return the buttons of a row. Most rows of a page are in one of a few states: each is rendered once."""
     group = facts.group
     places = (group.enabled, group.capacity) if group else None
     asked = facts.open_request.pk if facts.open_request else None
     key = (facts.status, facts.group_name, places, facts.group_used, facts.has_snapshot, facts.restart_due, asked)
     if key not in shared:
-        shared[key] = render_buttons(f"task-{_ID}", _NAME, buttons_of(task, facts, _URL))
-    own = shared[key].replace(_ID, str(task.pk)).replace(_URL, url).replace(_NAME, escape(task.name))
+        shared[key] = str(render_buttons(f"task-{_ID}", _NAME, buttons_of(facts, _URL)))
+    own = shared[key].replace(_ID, str(row.pk)).replace(_URL, url).replace(_NAME, escape(row.name))
     return mark_safe(own)  # noqa: S308  (escaped above)
 
 
-def _row(
-    task: Task,
-    facts: Facts,
-    kinds: dict[str, str],
-    url: str,
-    now: datetime,
-    shared: dict[tuple[Any, ...], str],
-) -> TaskRow:
-    request = task.last_request
+def _row(task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[Any, ...], str]) -> TaskRow:
     status = Status(task.status)
+    unknown = task.operation if task.outcome == Outcome.UNKNOWN else None
     return TaskRow(
         id=task.pk,
         url=url,
@@ -229,17 +208,17 @@ def _row(
         paused=task.paused_how,
         how=_HOW.get(task.paused_how, ""),
         since=words.since(task.status_since, now),
-        overlays=overlays_of(task, now),
-        source_kind=kinds.get(task.source_connection_id or "", "missing"),
-        target_kind=kinds.get(task.target_connection_id or "", "missing"),
+        overlays=overlays_of(task, unknown, now),
+        source_kind=_KINDS.get(task.source_kind or "", "missing"),
+        target_kind=_KINDS.get(task.target_kind or "", "missing"),
         buttons=_buttons(task, facts, url, shared),
-        version=version(seen_of(task), facts.group_used, now),
+        version=version(task, facts.group_used, now),
         rows_read=words.number(task.rows_read),
         rows_written=words.number(task.rows_written),
         lag=words.lag(task.lag_seconds),
         lag_value="" if task.lag_seconds is None else str(task.lag_seconds),
-        last_label=Operation(request.operation).label if request else "",
-        last_outcome=Outcome(request.outcome).label if request else "",
-        last_at=words.ago(request.requested_at, now) if request else "",
-        owner=task.owner.get_username() if task.owner else "",
+        last_label=Operation(task.operation).label if task.operation else "",
+        last_outcome=Outcome(task.outcome).label if task.outcome else "",
+        last_at=words.ago(task.requested_at, now) if task.requested_at else "",
+        owner=task.owner or "",
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from django.db.models import F
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from tasks.guards import places_used, with_facts
-from tasks.models import Task
+from tasks.guards import places_used
+from tasks.models import Snapshot, Task
 from tasks.statuses import Outcome, Status
 from tasks.views import workers
 from tasks.views.htmx import version_of
@@ -47,37 +46,41 @@ class Seen(NamedTuple):
     group_capacity: int | None
     outcome: str | None
     requested_at: datetime | None
+    # From here on nothing changes without something above: a poll does without.
+    restart_limit: int = 0
+    source_kind: str | None = None  # None: there is no such connection
+    target_kind: str | None = None
+    operation: str | None = None
+    actor_name: str = ""
+    deadline_at: datetime | None = None
 
 
-_OWN: Final = Seen._fields[: Seen._fields.index("owner")]
-_JOINED: Final = (
-    "owner__username",
-    "group__enabled",
-    "group__capacity",
-    "last_request__outcome",
-    "last_request__requested_at",
-)
-_of_task: Final = attrgetter(*_OWN)
+_COLUMNS: Final = {
+    "owner": "owner__username",
+    "group_enabled": "group__enabled",
+    "group_capacity": "group__capacity",
+    "outcome": "last_request__outcome",
+    "requested_at": "last_request__requested_at",
+    "source_kind": "source_connection__kind",
+    "target_kind": "target_connection__kind",
+    "operation": "last_request__operation",
+    "actor_name": "last_request__actor_name",
+    "deadline_at": "last_request__deadline_at",
+    "has_snapshot": Exists(Snapshot.objects.filter(task=OuterRef("pk"), unusable="").order_by()),
+}
+_SHOWN: Final = [_COLUMNS.get(name, name) for name in Seen._fields]
+_POLLED: Final = _SHOWN[: Seen._fields.index("restart_limit")]
 
 
-def seen_of(task: Any) -> Seen:
-    """Return what is seen of one of the `shown_tasks`."""
-    owner, group, request = task.owner, task.group, task.last_request
-    return Seen(
-        *_of_task(task),
-        owner.get_username() if owner else None,
-        group.enabled if group else None,
-        group.capacity if group else None,
-        request.outcome if request else None,
-        request.requested_at if request else None,
-    )
+def seen(tasks: QuerySet[Task]) -> list[Seen]:
+    """Return what the rows of `tasks` show, in one query. No models: fifty of them with theirs took as long as it."""
+    return [Seen._make(row) for row in tasks.values_list(*_SHOWN)]
 
 
 def versions_of(keys: Iterable[int]) -> dict[int, str]:
     """Return the version of the row of each submitted task among `keys`, in two queries."""
-    columns = [name if name != "has_snapshot" else F("has_snapshot") for name in (*_OWN, *_JOINED)]
-    tasks = with_facts(Task.objects.submitted()).filter(pk__in=list(keys)).order_by()
-    rows = [Seen._make(row) for row in tasks.values_list(*columns)]
+    tasks = Task.objects.submitted().filter(pk__in=list(keys)).order_by()
+    rows = [Seen(*row) for row in tasks.values_list(*_POLLED)]
     used = places_used({row.group_id for row in rows})
     now = timezone.now()
     return {row.pk: version(row, used.get(row.group_id, 0), now) for row in rows}

@@ -30,7 +30,7 @@ def test_it_finds_pages_tasks_and_what_they_allow(operator: Client, django_asser
     assert found(operator, "run orders") == []
     assert found(operator, "") == []
     Task.objects.update(status=Status.STOPPED, paused_how="")
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(9):
         assert len(found(operator, "run")) == 3
 
 
