@@ -1,11 +1,12 @@
-"""How gunicorn serves the console: WEB_CONCURRENCY processes (2) of four threads, on PORT (8000)."""
+"""How gunicorn serves the console: WEB_CONCURRENCY processes (2) of OPS_WEB_THREADS (2) threads, on PORT (8000)."""
 
 import os
 
 bind = f"{os.environ.get('OPS_BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
-threads = 4
+# Short answers wait for each other less where few threads of a process compete for its one interpreter lock.
+threads = int(os.environ.get("OPS_WEB_THREADS", "2"))
 timeout = 30
 graceful_timeout = 10
 keepalive = 5

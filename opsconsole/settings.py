@@ -20,6 +20,7 @@ OPS_DEMO = env.flag("OPS_DEMO", True)
 OPS_ADMIN_PASSWORD = env.text("OPS_ADMIN_PASSWORD")
 PORT = env.integer("PORT", 8000, low=1, high=65535)
 WEB_CONCURRENCY = env.integer("WEB_CONCURRENCY", 2, low=1, high=64)
+OPS_WEB_THREADS = env.integer("OPS_WEB_THREADS", 2, low=1, high=64)
 #: Seconds an operation may take before the worker settles it to what the engine then shows.
 OPS_DEADLINES = {
     "run": env.integer("OPS_DEADLINE_RUN", 60, low=1, high=86_400),
@@ -184,7 +185,12 @@ DATABASES = {"default": database(env.text("DATABASE_URL") or f"sqlite:///{OPS_DA
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Of each process, for seconds: what many pages ask for at once and none needs to the moment.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 1_000}}}
+# Answers are long, so few of them are kept.
+_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
+CACHES = {
+    "default": {"BACKEND": _MEMORY, "OPTIONS": {"MAX_ENTRIES": 1_000}},
+    "answers": {"BACKEND": _MEMORY, "LOCATION": "answers", "OPTIONS": {"MAX_ENTRIES": 100}},
+}
 
 LANGUAGE_CODE = "en"
 USE_I18N = True

@@ -17,7 +17,8 @@ from opsconsole.settings import DATABASES, STORAGES  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}  # a test must not see another's counts
+# A test must not see another's counts or answers.
+CACHES = {key: {"BACKEND": "django.core.cache.backends.dummy.DummyCache"} for key in ("default", "answers")}
 
 # Where two processes test at once, each has a database of its own; SQLite's is in the memory of its process anyhow.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":

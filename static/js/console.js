@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const POLL = 2000;
+  const POLL = 1750;
   const SLOW_EVERY = 3; // every third poll asks for what changes seldom
   const HIDDEN_EVERY = 10; // a hidden tab polls this much slower
   const dialog = document.getElementById("dialog");

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
+from tasks.matrix import MATRIX
 from tasks.models import ConnectionKind, Density, Preference, SavedView, Task, WriteMode
 from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
@@ -26,6 +27,8 @@ from tasks.views.versions import versions_of
 
 #: Seconds for which what was counted is not counted again.
 _FRESH: Final = 3
+#: Seconds for which the polls of many share an answer.
+_SHARED: Final = 1
 _VIEWS: Final = 30
 _KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
 #: Question -> what it is about, and the words of its values.
@@ -110,8 +113,16 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
     gone = sorted(set(rows) - versions.keys())
     if not changed and not gone:
         return ""
-    built = build_rows(Task.objects.filter(pk__in=changed).order_by("pk"), request.user.has_perm) if changed else []
-    return render_rows(built, oob=True, gone=gone)
+    may = request.user.has_perm
+    # All who look at these rows and may do the same are told the same: what failed with an engine is rendered once.
+    told = [sorted((pk, versions[pk]) for pk in changed), gone, [may(row.permission) for row in MATRIX.values()]]
+
+    def render() -> str:
+        built = build_rows(Task.objects.filter(pk__in=changed).order_by("pk"), may) if changed else []
+        return render_rows(built, oob=True, gone=gone)
+
+    found: str = caches["answers"].get_or_set(f"rows:{htmx.version_of(told)}", render, _SHARED)
+    return found
 
 
 def _changed_counts(request: HttpRequest, shown: dict[str, str]) -> str:
@@ -129,8 +140,11 @@ def _changed_counts(request: HttpRequest, shown: dict[str, str]) -> str:
 
 
 def _keys_version(asked: TaskFilter, page: str, count: int) -> str:
-    table = _table(asked)
-    return htmx.version_of([row.record["pk"] for row in _paginate(table, page, count).object_list])
+    def read() -> str:
+        return htmx.version_of([row.record["pk"] for row in _paginate(_table(asked), page, count).object_list])
+
+    found: str = cache.get_or_set(f"keys:{htmx.version_of([asked, page, count])}", read, _SHARED)
+    return found
 
 
 def _table(asked: TaskFilter) -> TaskTable:

@@ -165,7 +165,10 @@ def test_views_are_saved_shared_and_deleted_by_their_owner(operator: Client) -> 
 
 
 def test_counts_are_kept_for_some_seconds(operator: Client, settings: Any) -> None:
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "counts"}}
+    settings.CACHES = {
+        **settings.CACHES,
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "counts"},
+    }
     cache.clear()
     make_task("a")
     assert 'data-count="initialize" data-value="1"' in text(operator.get("/tasks/"))
