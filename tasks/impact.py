@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from tasks.alerts.readings import covers
 from tasks.alerts.wording import amount
+from tasks.locale import written
 from tasks.models import AlertRule, Connection, OperationRequest, Snapshot, Task, WriteMode
 from tasks.statuses import Operation, Outcome, Status
 
@@ -205,7 +206,7 @@ def _stop(task: Task, ledger: Ledger) -> Impact:
     figures.append(Figure("Offset lost", task.offset_text or "none", "offset", task.offset_text))
     for label, field in (("Rows read, counter lost", "rows_read"), ("Rows written, counter lost", "rows_written")):
         value = getattr(task, field)
-        figures.append(Figure(label, f"{value:,}", field, str(value)))
+        figures.append(Figure(label, written(value), field, str(value)))
     figures += _alert_figures(ledger)
     return Impact(tuple(sentences), tuple(figures), grave="This can’t be undone.")
 
@@ -253,8 +254,8 @@ def _replay_figures(task: Task, snapshot: Snapshot) -> tuple[Figure, ...]:
         Figure("Snapshot", snapshot.get_kind_display(), "snapshot", snapshot.engine_id),
         Figure("Taken", "", "snapshot_at", snapshot.taken_at.isoformat(), at=snapshot.taken_at),
         Figure("Reads on from", snapshot.offset_text or "–", "snapshot_offset", snapshot.offset_text),
-        Figure("Rows replayed", f"{rows:,}", "replay_rows", str(rows), note=_as_of(task)),
-        Figure("Duplicates", f"{doubled:,}" if doubled else "none", "duplicates", str(doubled)),
+        Figure("Rows replayed", written(rows), "replay_rows", str(rows), note=_as_of(task)),
+        Figure("Duplicates", written(doubled) if doubled else "none", "duplicates", str(doubled)),
     )
 
 
@@ -265,11 +266,11 @@ def _as_of(task: Task) -> str:
 
 
 def _lost_snapshots(ledger: Ledger) -> Figure:
-    return Figure("Snapshots lost", f"{ledger.snapshots:,}", "snapshots", str(ledger.snapshots))
+    return Figure("Snapshots lost", written(ledger.snapshots), "snapshots", str(ledger.snapshots))
 
 
 def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    return f"{written(n)} {noun}" if n == 1 else f"{written(n)} {noun}s"
 
 
 def _seconds(seconds: float) -> str:

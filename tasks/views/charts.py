@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from tasks.locale import written
 from tasks.series import Measure, Series
 from tasks.views import words
 
@@ -95,7 +96,7 @@ def shown(value: float | None, unit: str) -> str:
         return words.lag(value)
     if unit == "ms":
         return f"{value:.2g} ms" if value < 10 else words.milliseconds(value)
-    number = f"{value:,.1f}" if 0 < value < 10 and value != int(value) else words.number(value)
+    number = written(value, 1) if 0 < value < 10 and value != int(value) else words.number(value)
     return f"{number} {unit}" if unit == "rows/s" else number
 
 

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
+from tasks.locale import separators, written
 from tasks.matrix import MATRIX
 from tasks.models import ConnectionKind, Density, Preference, SavedView, Task, WriteMode
 from tasks.statuses import Operation, Status
@@ -115,7 +116,8 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
         return ""
     may = request.user.has_perm
     # All who look at these rows and may do the same are told the same: what failed with an engine is rendered once.
-    told = [sorted((pk, versions[pk]) for pk in changed), gone, [may(row.permission) for row in MATRIX.values()]]
+    allowed = [may(row.permission) for row in MATRIX.values()]
+    told = [sorted((pk, versions[pk]) for pk in changed), gone, allowed, separators()]
 
     def render() -> str:
         built = build_rows(Task.objects.filter(pk__in=changed).order_by("pk"), may) if changed else []
@@ -190,7 +192,7 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
     counts = [
         {
             "status": status,
-            "count": f"{n:,}+" if n >= COUNT_LIMIT else f"{n:,}",
+            "count": f"{written(n)}{'+' if n >= COUNT_LIMIT else ''}",
             "value": n,
             "query": asked.toggle(status),
             "wanted": status in asked.status,
@@ -201,7 +203,7 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
         "counts": counts,
         "found": sum(n for status, n in counted.items() if not asked.status or status in asked.status),
         "counts_version": htmx.version_of([counted]),
-        "total": f"{sum(counted.values()):,}{'+' if max(counted.values()) >= COUNT_LIMIT else ''}",
+        "total": f"{written(sum(counted.values()))}{'+' if max(counted.values()) >= COUNT_LIMIT else ''}",
         "all_query": asked.query(status=()),
     }
 
@@ -215,7 +217,7 @@ def _facets(asked: TaskFilter) -> SafeString:
         if wanted:
             counted.setdefault(wanted, 0)
         plus = "+" if facets.is_cut else ""
-        values = [(value, words.get(value, value), f"{n:,}{plus}") for value, n in sorted(counted.items())]
+        values = [(value, words.get(value, value), f"{written(n)}{plus}") for value, n in sorted(counted.items())]
         if values:
             found.append({"name": name, "label": label, "wanted": wanted, "values": values})
     return mark_safe(engines["rows"].get_template("facets.html").render({"facets": found}))  # noqa: S308  (it escapes)

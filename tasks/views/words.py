@@ -8,12 +8,14 @@ from typing import Final
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
+from tasks.locale import written
+
 NOTHING: Final = "–"
 
 
 def number(value: float | None) -> str:
-    """1234567 -> 1,234,567."""
-    return NOTHING if value is None else f"{value:,.0f}"
+    """1234567 -> 1,234,567, or as the person who asks reads it."""
+    return NOTHING if value is None else written(value)
 
 
 def size(value: float | None) -> str:
@@ -22,9 +24,9 @@ def size(value: float | None) -> str:
         return NOTHING
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
-            return f"{value:,.0f} {unit}" if unit == "B" or value >= 100 else f"{value:,.1f} {unit}"
+            return f"{written(value, 0 if unit == 'B' or value >= 100 else 1)} {unit}"
         value /= 1000
-    return f"{value:,.1f} TB"
+    return f"{written(value, 1)} TB"
 
 
 def duration(seconds: float | None) -> str:
@@ -46,14 +48,14 @@ def milliseconds(value: float | None) -> str:
         return NOTHING
     if 0 < value < 1:
         return "under 1 ms"
-    return f"{value:,.0f} ms" if value < 10_000 else duration(value / 1000)
+    return f"{written(value)} ms" if value < 10_000 else duration(value / 1000)
 
 
 def lag(seconds: float | None) -> str:
     """Below a minute the tenths count: that is where a real-time task lives."""
     if seconds is None:
         return NOTHING
-    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+    return f"{written(seconds, 1)} s" if seconds < 60 else duration(seconds)
 
 
 def exact(at: datetime) -> str:
