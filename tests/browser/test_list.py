@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from pytest_django.plugin import DjangoDbBlocker
 
 from tasks.models import Batch, OperationRequest, Task
@@ -60,21 +60,6 @@ def console(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoD
             yield stack
         finally:
             stack.close()
-
-
-@pytest.fixture
-def context(chromium: Browser, console: Stack) -> Iterator[BrowserContext]:
-    context = chromium.new_context(base_url=console.url, viewport={"width": 1400, "height": 900})
-    context.set_default_timeout(20_000)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
-    page = context.new_page()
-    sign_in(page)
-    return page
 
 
 def row(page: Page, name: str) -> Locator:
