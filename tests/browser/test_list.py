@@ -186,6 +186,44 @@ def test_a_snapshot_is_taken_and_pinned_while_the_task_goes_on(console: Stack, p
     assert console.task("t050").status == Status.RUNNING
 
 
+def test_a_task_goes_on_from_a_chosen_snapshot_and_its_time_line_shows_it(console: Stack, page: Page) -> None:
+    task = console.task("t052")
+    page.goto(f"/tasks/{task.pk}/snapshots/")
+    page.get_by_role("button", name="Take a snapshot now").click()
+    wait_for(lambda: task.snapshots.filter(kind="manual").exists(), "it is taken", seconds=20)
+    chosen = task.snapshots.get(kind="manual")
+    console.operate("t052", Operation.PAUSE)
+    page.reload()
+    page.locator(f"tr[data-snapshot='{chosen.engine_id}']").get_by_role("link", name="Continue from here").click()
+    dialog = page.locator("#dialog[open]")
+    expect(dialog).to_contain_text(chosen.offset_text)
+    dialog.get_by_role("button", name="Continue").click()
+    expect(page.locator("#task_header .badge")).to_have_text("Running", timeout=15_000)
+    task.refresh_from_db()
+    assert task.last_request is not None
+    assert task.last_request.from_snapshot == chosen.engine_id
+    page.get_by_role("link", name="History", exact=True).last.click()
+    expect(page.locator(".timeline .at-operation")).to_have_count(3)  # run, pause, continue
+    expect(page.locator(".timeline .at-attempt")).to_have_count(2)
+
+
+def test_the_history_is_filtered_and_taken_away(page: Page) -> None:
+    page.goto("/history/")
+    page.get_by_placeholder("Task").fill("t010")
+    page.locator("select[name=operation]").select_option("run")
+    page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile("task=t010.*operation=run"))
+    expect(page.locator("tr[data-event]")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert len(lines) == 2
+    assert "t010" in lines[1]
+    page.get_by_placeholder("Task").fill("no-such-task")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator(".empty")).to_contain_text("Clear all filters")
+
+
 def test_a_task_is_made_with_a_look_at_its_connection(console: Stack, page: Page) -> None:
     page.goto("/tasks/new/")
     page.get_by_label("Source connection").select_option("shop")
