@@ -258,3 +258,16 @@ def test_healthz_and_readyz_need_no_sign_in(client: Client) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()["ready"]) == (503, False)
     assert "No worker answers" in response.json()["problem"]
+
+
+def test_a_shared_answer_never_takes_back_what_somebody_just_did(operator: Client, settings: Any) -> None:
+    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "shared"}
+    settings.CACHES = {"default": memory, "answers": memory}
+    task = make_task("orders", status=Status.RUNNING)
+    before = text(operator.get(f"/tasks/rows/?v=task-{task.pk}.0"))  # another page's poll: its answer is shared
+    assert 'data-status="running"' in before
+    row = text(operator.post(f"/tasks/{task.pk}/operations/pause/", headers={"hx-request": "true"}))
+    assert 'data-status="operating"' in row
+    version = re.findall(r'data-version="(\w+)"', row)[0]
+    answer = operator.get(f"/tasks/rows/?v=task-{task.pk}.{version}", headers={"hx-request": "true"})
+    assert answer.status_code == 204, text(answer)
