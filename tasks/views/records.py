@@ -25,6 +25,8 @@ from tasks.views.detail import shell
 from tasks.views.ranges import RANGES, read_range
 from tasks.views.timeline import timeline_of
 
+_DAY = 86_400
+
 
 @require_GET
 def snapshots(request: HttpRequest, task_id: int) -> HttpResponse:
@@ -93,7 +95,8 @@ def history(request: HttpRequest, task_id: int) -> HttpResponse:
         .order_by("-run__number", "-epoch", "-pk"),
         query.get("attempts", ""),
     )
-    chosen = read_range(query, time.time(), "24h")
+    now = time.time()
+    chosen = read_range(query, now, _range_of(task, now))
     context = {
         "chosen": chosen,
         "ranges": [(name, label) for name, (label, _) in RANGES.items()],
@@ -117,6 +120,12 @@ def history(request: HttpRequest, task_id: int) -> HttpResponse:
         "ended_runs": {run.number: run for run in Run.objects.filter(task=task).order_by("-number", "-pk")[:25]},
     }
     return render(request, "tasks/history.html", shell(request, task, "history", **context))
+
+
+def _range_of(task: Task, now: float) -> str:
+    """Return the range that shows the whole life of a young task; of an old one its last day."""
+    age = now - (task.submitted_at or task.status_since).timestamp()
+    return next((name for name, (_, seconds) in RANGES.items() if age <= seconds <= _DAY), "24h")
 
 
 def _with_actual(task: Task, attempts: list[Attempt]) -> list[dict[str, Any]]:

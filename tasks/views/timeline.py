@@ -13,6 +13,7 @@ from tasks.views import charts, words
 
 WIDTH: Final = 1000
 _MOST: Final = 300
+_WIDEST_MARK: Final = 2.0
 _ENDED_WELL: Final = ("paused", "drained", "finished", "superseded", "ended", "killed")
 
 
@@ -50,7 +51,8 @@ def timeline_of(task: Task, begin: datetime, end: datetime) -> Timeline:
     seconds = (end - begin).total_seconds()
 
     def place(at: datetime) -> float:
-        return max(0.0, min(1.0, (at - begin).total_seconds() / seconds)) * WIDTH
+        # What happened just now stays on the axis with all its width.
+        return max(0.0, min(WIDTH - _WIDEST_MARK, (at - begin).total_seconds() / seconds * WIDTH))
 
     bars = []
     attempts = Attempt.objects.filter(run__task=task, started_at__lt=end).select_related("run")
