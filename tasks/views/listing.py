@@ -24,7 +24,7 @@ from tasks.views import htmx
 from tasks.views.access import may_view
 from tasks.views.pulse import changed_pulse
 from tasks.views.rows import build_rows, render_rows
-from tasks.views.versions import read_versions, versions_of
+from tasks.views.versions import FRESH, read_versions, versions_of
 
 #: Seconds for which what was counted is not counted again.
 _FRESH: Final = 3
@@ -111,8 +111,12 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
         return ""
     lately = versions_of(rows)
     differing = {pk: version for pk, version in rows.items() if lately.get(pk) != version}
-    # What was read a moment ago may be older than what the page shows: somebody's click must not be taken back.
-    versions = read_versions(differing) if differing else {}
+    # What was read a moment ago may be older than what the page shows: somebody's click must not be taken back. What is
+    # shared here was read for a page that showed the same, so after it.
+    versions: dict[int, str] = {}
+    if differing:
+        since = f"since:{htmx.version_of(sorted(differing.items()))}"
+        versions = cache.get_or_set(since, lambda: read_versions(differing), FRESH)
     changed = [pk for pk, version in versions.items() if version != rows[pk]]
     gone = sorted(differing.keys() - versions.keys())
     if not changed and not gone:

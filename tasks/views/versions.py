@@ -74,7 +74,7 @@ _POLLED: Final = _SHOWN[: Seen._fields.index("restart_limit")]
 
 
 #: Seconds: with the interval of the polls less than the two in which everybody sees what one person did.
-_FRESH: Final = 0.2
+FRESH: Final = 0.2
 
 
 def seen(tasks: QuerySet[Task]) -> list[Seen]:
@@ -88,7 +88,7 @@ def versions_of(keys: Collection[int]) -> dict[int, str]:
     Hundreds look at the same page of the list: their polls share what one of them read a moment ago.
     """
     of_these = f"versions:{version_of(sorted(keys))}"
-    found: dict[int, str] = cache.get_or_set(of_these, lambda: read_versions(keys), _FRESH)
+    found: dict[int, str] = cache.get_or_set(of_these, lambda: read_versions(keys), FRESH)
     return found
 
 
