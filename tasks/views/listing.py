@@ -17,13 +17,13 @@ from django.views.decorators.http import require_GET
 from tasks.filters import COUNT_LIMIT, TaskFilter
 from tasks.locale import separators, written
 from tasks.matrix import MATRIX
-from tasks.models import ConnectionKind, Density, Preference, SavedView, Task, WriteMode
+from tasks.models import Density, Preference, SavedView, Task, WriteMode
 from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
 from tasks.views import htmx
 from tasks.views.access import may_view
 from tasks.views.pulse import changed_pulse
-from tasks.views.rows import build_rows, render_rows
+from tasks.views.rows import KINDS, build_rows, render_rows
 from tasks.views.versions import FRESH, read_versions, versions_of
 
 #: Seconds for which what was counted is not counted again.
@@ -31,13 +31,12 @@ _FRESH: Final = 3
 #: Seconds for which the polls of many share an answer.
 _SHARED: Final = 1
 _VIEWS: Final = 30
-_KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
 #: Question -> what it is about, and the words of its values.
 _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "group": ("group", {}),
     "owner": ("owner", {}),
-    "source_kind": ("source", _KINDS),
-    "target_kind": ("target", _KINDS),
+    "source_kind": ("source", KINDS),
+    "target_kind": ("target", KINDS),
     "mode": ("mode", {value: str(label) for value, label in WriteMode.choices}),
     "tag": ("tag", {}),
 }
@@ -89,7 +88,7 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
     """Answer a poll of the list: what changed since `v` of all that it names, or 204.
 
     Rows each time; every third poll names the counts, the news and what each page carries as well. One request for all:
-    five hundred open lists are five hundred polls in two seconds, whatever they show.
+    five hundred open lists are five hundred polls in less than two seconds, whatever they show.
     """
     may_view(request)
     shown = htmx.shown(request)
@@ -139,8 +138,8 @@ def _changed_counts(request: HttpRequest, shown: dict[str, str]) -> str:
     asked = TaskFilter.read(request.GET)
     counts = counts_of(asked)
     has_news = shown.get("task_list") not in (None, _keys_version(asked, request.GET.get("page", ""), counts["found"]))
-    parts = {"counts": shown.get("status_counts") != counts["counts_version"], "news": has_news}
-    if not parts["counts"] and shown.get("list_news", "0") == str(int(has_news)):
+    news_as_shown = shown.get("list_news", "0") == str(int(has_news))
+    if shown.get("status_counts") == counts["counts_version"] and news_as_shown:
         return ""
     here = request.GET.copy()
     here.pop("v", None)

@@ -24,7 +24,8 @@ from tasks.views import words
 from tasks.views.versions import Seen, is_unheard, seen, version
 
 _HOW: Final = {PausedHow.NORMAL.value: "with a snapshot", PausedHow.FORCED.value: "forced"}
-_KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
+#: Kind of a connection -> its words.
+KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +210,8 @@ def _row(task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[A
         how=_HOW.get(task.paused_how, ""),
         since=words.since(task.status_since, now),
         overlays=overlays_of(task, unknown, now),
-        source_kind=_KINDS.get(task.source_kind or "", "missing"),
-        target_kind=_KINDS.get(task.target_kind or "", "missing"),
+        source_kind=KINDS.get(task.source_kind or "", "missing"),
+        target_kind=KINDS.get(task.target_kind or "", "missing"),
         buttons=_buttons(task, facts, url, shared),
         version=version(task, facts.group_used, now),
         rows_read=words.number(task.rows_read),
