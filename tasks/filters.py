@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import CharField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from tasks import attention
+from tasks import attention, search
 from tasks.models import Connection, ConnectionKind, Task, TaskTag, WriteMode
 from tasks.statuses import Status
 
@@ -101,43 +102,48 @@ class TaskFilter:
         kept = set(self.status) ^ {status}
         return self.query(status=tuple(s for s in Status if s in kept))
 
-    def apply(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
-        return self._by_status(self._by_rest(tasks))
-
-    def _by_status(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
-        return tasks.filter(status__in=self.status) if self.status else tasks
-
-    def _by_rest(self, tasks: QuerySet[Task]) -> QuerySet[Task]:
+    def apply(self, tasks: QuerySet[Task], *, in_order: bool = True) -> QuerySet[Task]:
+        """Return those of `tasks` that it asks for. `in_order`: are the first of them wanted, or just any?"""
+        tasks = tasks.filter(status__in=self.status) if self.status else tasks
         # Group and connections are compared as the names they are: a join would lose tasks whose object is gone.
         exact = {"group": self.group, "source_connection": self.source, "target_connection": self.target}
-        exact |= {"write_mode": self.mode, "owner__username": self.owner}
+        exact |= {"write_mode": self.mode}
         tasks = tasks.filter(**{name: value for name, value in exact.items() if value})
+        if self.owner:
+            tasks = tasks.filter(owner__in=_read(get_user_model().objects.filter(username=self.owner), "pk"))
         for side, kind in (("source", self.source_kind), ("target", self.target_kind)):
             if kind:
-                of_kind = Connection.objects.filter(kind=kind).values("name")
+                of_kind = _read(Connection.objects.filter(kind=kind), "name")
                 tasks = tasks.filter(**{f"{side}_connection__in": of_kind})
         if self.tag:
             tasks = tasks.filter(pk__in=TaskTag.objects.filter(name=self.tag).values("task"))
         if self.attention:
-            tasks = tasks.filter(attention.condition(timezone.now()))
-        return _matching(tasks, self.q) if self.q else tasks
+            tasks = attention.in_need(tasks, timezone.now(), of=self.status, in_order=in_order)
+        return search.matching(tasks, self.q, in_order=in_order) if self.q else tasks
 
     def counts(self) -> dict[Status, int]:
         """Return how many tasks of each status the rest of the filter leaves, each at most COUNT_LIMIT.
 
-        A query a status, so that each ends at the limit: a GROUP BY would read a million tasks to the end. Where the
-        condition has to be looked at task by task, one query reads the first that match.
+        A query a status, so that each ends at the limit: a GROUP BY would read a million tasks to the end. What a text
+        or "needs attention" leaves is mostly few, so one query is tried first.
         """
         if self.q or self.attention:
-            found = self._by_rest(Task.objects.submitted()).order_by().values_list("status", flat=True)
-            counted = Counter(found[:COUNT_LIMIT])
-            return {status: counted[status] for status in Status}
-        return {status: self._by_rest(_of(status)).order_by()[:COUNT_LIMIT].count() for status in Status}
+            found = replace(self, status=()).apply(Task.objects.submitted(), in_order=False).order_by()
+            counted = Counter(found.values_list("status", flat=True)[:COUNT_LIMIT])
+            if counted.total() < COUNT_LIMIT:
+                return {status: counted[status] for status in Status}
+        return {status: self._count(status) for status in Status}
+
+    def _count(self, status: Status) -> int:
+        found = replace(self, status=(status,)).apply(Task.objects.all(), in_order=False)
+        # Only Initialize has drafts among it (a constraint says so); the others are counted from the index alone.
+        found = found.submitted() if status is Status.INITIALIZE else found
+        return found.order_by()[:COUNT_LIMIT].count()
 
     def facets(self) -> Facets:
         """Return for each question its values, with how many tasks have them that answer all the others."""
         others = replace(self, **dict.fromkeys(_FACETS, ""))
-        found = others.apply(Task.objects.submitted()).order_by()
+        found = others.apply(Task.objects.submitted(), in_order=False).order_by()
         rows = _grouped(found, tuple(_FACETS.values()))
         wanted = {name: getattr(self, name) for name in _FACETS}
         values = {}
@@ -148,7 +154,8 @@ class TaskFilter:
                 if answers[place] and all(not want or other == name or got == want for (other, want), got in rest):
                     counted[answers[place]] += n
             values[name] = sorted(counted.most_common(_MOST_VALUES))
-        values["tag"] = sorted(_tags_of(replace(self, tag="").apply(Task.objects.submitted()).order_by()).items())
+        without_tag = replace(self, tag="").apply(Task.objects.submitted(), in_order=False).order_by()
+        values["tag"] = sorted(_tags_of(without_tag).items())
         return Facets(values, is_cut=sum(row[-1] for row in rows) >= COUNT_LIMIT)
 
 
@@ -183,21 +190,11 @@ def _tags_of(found: QuerySet[Task]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _of(status: Status) -> QuerySet[Task]:
-    tasks = Task.objects.filter(status=status)
-    # Only Initialize has drafts among it (a constraint says so); the others are counted from the index alone.
-    return tasks.submitted() if status is Status.INITIALIZE else tasks
+#: Names of connections of a kind that a condition spells out.
+_SPELLED_OUT: Final = 200
 
 
-def _matching(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
-    """Return the tasks whose name, objects or connections hold `text`."""
-    tasks = tasks.alias(source_name=_name("source_connection_id"), target_name=_name("target_connection_id"))
-    wanted = Q()
-    for field in ("name", "source_object", "target_object", "source_name", "target_name"):
-        wanted |= Q(**{f"{field}__icontains": text})
-    return tasks.filter(wanted)
-
-
-def _name(column: str) -> ExpressionWrapper[CharField[str, str]]:
-    """A foreign key by name knows no `icontains`; the name in it does."""
-    return ExpressionWrapper(F(column), output_field=CharField())
+def _read(rows: QuerySet[Any], field: str) -> Any:
+    """Return `field` of `rows` as values: a database that knows them sees how many tasks have them, and which index."""
+    values = list(rows.values_list(field, flat=True)[: _SPELLED_OUT + 1])
+    return values if len(values) <= _SPELLED_OUT else rows.values(field)

@@ -16,6 +16,8 @@ HARMLESS = (
     migrations.AddConstraint,
     migrations.RemoveConstraint,
 )
+#: Of its own, each with the reason why the version before can live with it.
+OWN = {"0012_text_search": "a table that it does not know, kept by the database itself"}
 
 
 def later_operations() -> list[tuple[str, migrations.operations.base.Operation]]:
@@ -30,7 +32,9 @@ def later_operations() -> list[tuple[str, migrations.operations.base.Operation]]
 
 def test_each_step_is_one_that_the_version_before_can_live_with() -> None:
     assert [
-        f"{name}: {operation}" for name, operation in later_operations() if not isinstance(operation, HARMLESS)
+        f"{name}: {operation}"
+        for name, operation in later_operations()
+        if not isinstance(operation, HARMLESS) and name not in OWN
     ] == []
 
 

@@ -45,6 +45,7 @@ def by_name(to: type[models.Model], related_name: str) -> models.ForeignKey[Any,
         null=True,
         on_delete=models.DO_NOTHING,
         related_name=related_name,
+        db_index=False,  # see the indexes of Task, that begin with it
     )
 
 
@@ -60,7 +61,12 @@ class Task(models.Model):
     name = models.CharField(max_length=100, unique=True, validators=[name_validator])
     description = models.TextField(blank=True)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="owned_tasks"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="owned_tasks",
+        db_index=False,
     )
     submitted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -107,7 +113,7 @@ class Task(models.Model):
     )  # of a Detection exception: what Re-detect returns to
     run = models.OneToOneField("Run", null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     last_request = models.ForeignKey(
-        "OperationRequest", null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+        "OperationRequest", null=True, on_delete=models.SET_NULL, related_name="+", editable=False, db_index=False
     )
 
     # Asked for beside the operations: neither changes the status.
@@ -193,6 +199,7 @@ class Task(models.Model):
         indexes = [
             # One for each order of the list (tasks.tables): its first page costs the same however many there are.
             models.Index(fields=["status", "name"], name="task_by_status"),
+            models.Index(fields=["status", "status_since", "id"], name="task_in_need"),  # the overview's order
             models.Index(fields=["group", "name"], name="task_by_group"),
             models.Index(fields=["-status_since", "name", "id"], name="task_by_age"),
             models.Index(fields=["owner", "name"], name="task_by_owner"),

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 from tasks.guards import load_facts, refusal
 from tasks.matrix import MATRIX
 from tasks.models import Task
+from tasks.search import matching
 from tasks.statuses import Operation, Status
 from tasks.views.access import may_view
 
@@ -35,7 +36,7 @@ def palette(request: HttpRequest) -> JsonResponse:
     operation, name = _split(asked)
     tasks = Task.objects.submitted()
     if name:
-        tasks = tasks.filter(name__icontains=name)
+        tasks = matching(tasks, name).filter(name__icontains=name)
     items: list[dict[str, Any]] = []
     if operation is None:
         items += [

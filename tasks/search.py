@@ -1,0 +1,60 @@
+"""Tasks by a part of their name, their objects or their connections.
+
+The words stand in `tasks_text`, which triggers keep (migration 0012), with an index of their trigrams: FTS5 on SQLite,
+pg_trgm on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import connection
+from django.db.models import CharField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models.expressions import RawSQL
+
+from tasks import shortlist
+from tasks.models import Task
+
+_TRIGRAM: Final = 3
+_POSTGRESQL: Final = "SELECT task_id FROM tasks_text WHERE words LIKE lower(%s)"
+
+
+def matching(tasks: QuerySet[Task], text: str, *, in_order: bool = True) -> QuerySet[Task]:
+    """Return those of `tasks` whose name, objects or connections hold `text`, whatever its case."""
+    if len(text) < _TRIGRAM:
+        return _walk(tasks, text)
+    return shortlist.narrow(
+        tasks,
+        f"text {text}",
+        lambda most: _look_up(text, most),
+        lambda tasks: _walk(tasks, text),
+        in_order=in_order,
+    )
+
+
+def _look_up(text: str, most: int) -> list[int]:
+    sql, wanted = _POSTGRESQL, _pattern(text)
+    if connection.vendor == "sqlite":
+        sql, wanted = "SELECT rowid FROM tasks_text WHERE words MATCH %s", '"' + text.replace('"', '""') + '"'
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} LIMIT {most}", [wanted])
+        return [key for (key,) in cursor.fetchall()]
+
+
+def _walk(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
+    if connection.vendor == "postgresql":
+        return tasks.filter(pk__in=RawSQL(_POSTGRESQL, [_pattern(text)]))  # noqa: S611
+    tasks = tasks.alias(source_name=_name("source_connection_id"), target_name=_name("target_connection_id"))
+    wanted = Q()
+    for field in ("name", "source_object", "target_object", "source_name", "target_name"):
+        wanted |= Q(**{f"{field}__icontains": text})
+    return tasks.filter(wanted)
+
+
+def _pattern(text: str) -> str:
+    return f"%{connection.ops.prep_for_like_query(text)}%"
+
+
+def _name(column: str) -> ExpressionWrapper[CharField[str, str]]:
+    """A foreign key by name knows no `icontains`; the name in it does."""
+    return ExpressionWrapper(F(column), output_field=CharField())
