@@ -14,7 +14,6 @@ from django.utils import timezone
 from tasks.guards import Refusal, load_facts, refusal
 from tasks.impact import duplicates
 from tasks.models import Batch, BatchItem, ItemState, Snapshot, Task, WriteMode
-from tasks.models.batch import RETRIED
 from tasks.operations import Actor
 from tasks.statuses import Operation
 from tasks.wakeup import wake_workers
@@ -67,7 +66,7 @@ def forecast(operation: Operation, tasks: Sequence[Task], may: Callable[[str], b
 
 def _add_up(operation: Operation, tasks: list[Task], found: Forecast) -> None:
     if operation in (Operation.FORCED_PAUSE, Operation.CONTINUE):
-        newest = Snapshot.objects.filter(task=OuterRef("pk"), unusable="").order_by("-taken_at", "-pk")
+        newest = Snapshot.objects.filter(task=OuterRef("pk")).continuable()
         positions = Task.objects.filter(pk__in=[task.pk for task in tasks]).order_by()
         at = dict(positions.annotate(at=Subquery(newest.values("position")[:1])).values_list("pk", "at"))
         for task in tasks:
@@ -79,6 +78,10 @@ def _add_up(operation: Operation, tasks: list[Task], found: Forecast) -> None:
                 found.doubled += duplicates(task, rows) if task.write_mode == WriteMode.APPEND else 0
     elif operation in (Operation.STOP, Operation.RUN):
         found.snapshots += Snapshot.objects.filter(task__in=[task.pk for task in tasks]).count()
+
+
+class BatchRefused(Exception):
+    """Nothing was written down; the sentence says why, and what to do."""
 
 
 def create(
@@ -96,10 +99,10 @@ def create(
 ) -> Batch:
     """Write a batch down; a worker takes it from there. The same `key` of the same person is the same batch.
 
-    `refused` are on record with their reason from the start, and not asked for.
+    `refused` are on record with their reason from the start, and not asked for. Raises BatchRefused.
     """
     now = timezone.now()
-    earlier = Batch.objects.filter(actor_id=actor.user_id, key=key).first()
+    earlier = _earlier(operation, actor, key)
     if earlier is not None:
         return earlier
     try:
@@ -122,9 +125,19 @@ def create(
                 items.append(BatchItem(batch=batch, task=task, task_name=task.name, **told))
             BatchItem.objects.bulk_create(items, batch_size=_CHUNK)
             wake_workers()
-    except IntegrityError:  # a double click: the other one was first
-        return Batch.objects.get(actor_id=actor.user_id, key=key)
+    except IntegrityError:
+        earlier = _earlier(operation, actor, key)
+        if earlier is not None:
+            return earlier  # a double click: the other one was first
+        raise BatchRefused("A task was deleted at this moment. Nothing was asked for yet: look again.") from None
     return batch
+
+
+def _earlier(operation: Operation, actor: Actor, key: str) -> Batch | None:
+    earlier = Batch.objects.filter(actor_id=actor.user_id, key=key).first()
+    if earlier is not None and earlier.operation != operation:
+        raise BatchRefused(f"This form was used for {earlier.get_operation_display()} already. Open it anew.")
+    return earlier
 
 
 def cancel(batch: Batch, actor_name: str) -> int:
@@ -141,25 +154,6 @@ def leave_out(batch: Batch, why: str, now: Any) -> int:
     """Give up the items that wait. Each that a worker took meanwhile is no longer among them."""
     waiting = batch.items.filter(state=ItemState.WAITING)
     return waiting.update(state=ItemState.CANCELLED, message=why, settled_at=now)
-
-
-def retry(batch: Batch, actor: Actor, key: str) -> Batch | None:
-    """Ask again for what failed, was refused or left out; None where there is nothing."""
-    items = batch.items.filter(state__in=RETRIED, task__isnull=False).select_related("task")
-    tasks = [item.task for item in items.order_by("pk")[:MOST] if item.task is not None]
-    if not tasks:
-        return None
-    return create(
-        Operation(batch.operation),
-        tasks,
-        actor=actor,
-        key=key,
-        reason=batch.reason,
-        start_position=batch.start_position,
-        concurrency=batch.concurrency,
-        stop_on_error=batch.stop_on_error,
-        retry_of=batch,
-    )
 
 
 def counts(batch: Batch) -> dict[ItemState, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from tasks.models import Task
+from tasks.models import Batch, Task
 from tasks.models.task import StartPosition
 from tasks.statuses import Operation
 
@@ -51,10 +51,9 @@ class OperationForm(forms.Form):
 
 
 class BulkForm(forms.Form):
-    """What can be said besides yes for many tasks. `expected` is how many the person has seen would be asked for."""
+    """What can be said besides yes for many tasks. `count` is how many the person has seen would be asked for."""
 
     key = forms.CharField(max_length=100, widget=forms.HiddenInput)
-    expected = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
     start = forms.ChoiceField(
         choices=[("", "As each task says"), *StartPosition.choices],
         required=False,
@@ -68,8 +67,14 @@ class BulkForm(forms.Form):
     confirm = forms.CharField(max_length=20, required=False)
     reason = forms.CharField(max_length=500, required=False)
 
-    def __init__(self, data: Any = None, *, operation: Operation, count: int) -> None:
-        super().__init__(data, initial={"key": uuid.uuid4().hex, "expected": count})
+    again = forms.CharField(max_length=20, required=False, widget=forms.HiddenInput)  # the batch that is repeated
+
+    def __init__(self, data: Any = None, *, operation: Operation, count: int, again: Batch | None = None) -> None:
+        initial: dict[str, Any] = {"key": uuid.uuid4().hex}
+        if again is not None:
+            initial |= {name: getattr(again, name) for name in ("reason", "concurrency", "stop_on_error")}
+            initial |= {"start": again.start_position, "again": again.pk}
+        super().__init__(data, initial=initial)
         self.count = count
         self.fields["reason"].label = reason_label(operation)
         self.fields["reason"].required = operation in settings.OPS_REASON_REQUIRED

@@ -69,12 +69,12 @@ def duplicates(task: Task, rows: int) -> int:
 
 def load_ledger(task: Task, operation: Operation, chosen: str = "") -> Ledger:
     """Ask the database for what `operation` needs to know; `chosen` is the engine's id of a snapshot."""
-    usable = Snapshot.objects.filter(task=task, unusable="").order_by("-taken_at", "-pk")
+    of_task = Snapshot.objects.filter(task=task)
     kind = Connection.objects.filter(name=task.source_connection_id).values_list("kind", flat=True).first() or ""
     return Ledger(
-        newest=usable.filter(engine_id=chosen).first() if chosen else usable.first(),
+        newest=of_task.filter(engine_id=chosen, unusable="").first() if chosen else of_task.continuable().first(),
         chosen=bool(chosen),
-        snapshots=Snapshot.objects.filter(task=task).count(),
+        snapshots=of_task.count(),
         usual_pause_seconds=_usual_pause(task) if operation is Operation.PAUSE else None,
         alerts=tuple(_alerts(task, operation)),
         retention=_RETENTION.get((kind, task.source_options.get("read", "poll")), ""),

@@ -18,7 +18,7 @@ MOST_PINNED: Final = 10
 
 def latest_usable(run: Run) -> Snapshot | None:
     """Return the most recent snapshot that `run` can continue from."""
-    return run.snapshots.filter(unusable="").order_by("-taken_at", "-pk").first()
+    return run.snapshots.continuable().first()
 
 
 def to_continue_from(run: Run, request: OperationRequest | None) -> Snapshot | None:
@@ -26,6 +26,16 @@ def to_continue_from(run: Run, request: OperationRequest | None) -> Snapshot | N
     if request is not None and request.from_snapshot:
         return run.snapshots.filter(engine_id=request.from_snapshot, unusable="").first()
     return latest_usable(run)
+
+
+def go_back_to(snapshot: Snapshot) -> None:
+    """Leave behind the snapshots of the same run that are newer: a restart must not go forward to one of them.
+
+    What is replayed from `snapshot` on would be missing from then on. One that was chosen again is left behind no more.
+    """
+    same_run = Snapshot.objects.filter(run=snapshot.run_id)
+    same_run.filter(taken_at__gt=snapshot.taken_at).update(superseded=True)
+    same_run.filter(pk=snapshot.pk).update(superseded=False)
 
 
 def pin(snapshot: Snapshot, actor_name: str) -> bool:

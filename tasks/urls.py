@@ -31,7 +31,6 @@ urlpatterns: list[URLPattern] = [
     path("tasks/batches/", batches.batch_list, name="batches"),
     path("tasks/batches/<int:batch_id>/", batches.batch_page, name="batch"),
     path("tasks/batches/<int:batch_id>/cancel/", batches.cancel_batch, name="batch_cancel"),
-    path("tasks/batches/<int:batch_id>/retry/", batches.retry_batch, name="batch_retry"),
     path("tasks/preferences/", preferences.save_preferences, name="preferences"),
     path("tasks/views/", preferences.save_view, name="view_save"),
     path("tasks/views/<int:view_id>/delete/", preferences.delete_view, name="view_delete"),

@@ -35,6 +35,7 @@ class FakeEngine:
         self.faults: tuple[Fault, ...] = ()
         self.on_start = EngineState.RUNNING
         self.started_from: SnapshotInfo | None = None
+        self.snapshot_on_start = True
 
     def show(self, ref: AttemptRef, state: EngineState, **values: object) -> None:
         before = self.shown.get(ref, Observation(ref, state, newest_epoch=ref.epoch))
@@ -67,7 +68,8 @@ class FakeEngine:
             raise EngineRefused("stale_epoch", f"Epoch {epoch} is older than {newest}.")
         if ref not in self.shown:
             self.started_from = snapshot
-            self.show(ref, self.on_start, counters=Counters(), snapshots=(snapshot_info(ref),))
+            taken = (snapshot_info(ref),) if self.snapshot_on_start else ()
+            self.show(ref, self.on_start, counters=Counters(), snapshots=taken)
         return ref
 
     def pause(self, ref: AttemptRef, token: str) -> None:

@@ -16,6 +16,12 @@ class SnapshotKind(models.TextChoices):
     MANUAL = "manual", "Manual"
 
 
+class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def continuable(self) -> SnapshotQuerySet:
+        """Return those that a Continue or a restart goes back to where nobody chooses, the first choice first."""
+        return self.filter(unusable="", superseded=False).order_by("-taken_at", "-pk")
+
+
 class Snapshot(models.Model):
     """The console's copy of what the engine wrote: enough to continue even if the engine forgot it."""
 
@@ -31,7 +37,11 @@ class Snapshot(models.Model):
     size_bytes = models.BigIntegerField(default=0)
     duration_ms = models.FloatField(default=0)
     unusable = models.TextField(blank=True)  # why it can't be continued from; empty: usable
+    # Somebody went back behind it by a Continue from an older one: only who chooses it goes on from it.
+    superseded = models.BooleanField(default=False, db_default=False)
     pinned_by = models.CharField(max_length=150, blank=True, db_default="")  # kept when the engine forgets it
+
+    objects = SnapshotQuerySet.as_manager()
 
     class Meta:
         ordering = ["-taken_at", "-pk"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, Final
 
 from django.contrib import messages
@@ -15,7 +14,6 @@ from tasks import batches
 from tasks.matrix import MATRIX
 from tasks.models import Batch, ItemState
 from tasks.models.batch import RETRIED
-from tasks.operations import Actor
 from tasks.statuses import Operation, Outcome
 from tasks.tables import page_of
 from tasks.views import htmx
@@ -58,7 +56,6 @@ def batch_page(request: HttpRequest, batch_id: int) -> HttpResponse:
         "rows": [_row(item) for item in page.object_list],
         **_progress(batch),
         "may": _may(request, batch),
-        "key": uuid.uuid4().hex,
     }
     regions = [
         htmx.region(request, name, f"tasks/partials/{name}.html", context, oob=htmx.wants_fragment(request))
@@ -108,17 +105,3 @@ def cancel_batch(request: HttpRequest, batch_id: int) -> HttpResponse:
     left_out = batches.cancel(batch, request.user.get_username())
     messages.success(request, f"{left_out} tasks are left out; what has begun goes on to its end.")
     return redirect(batch)
-
-
-@require_POST
-def retry_batch(request: HttpRequest, batch_id: int) -> HttpResponse:
-    """Ask again for what failed, was refused or left out: a batch of its own."""
-    batch = _viewable_batch(request, batch_id)
-    _must(request, batch)
-    key = request.POST.get("key", "").replace("\0", "").strip()[:100]
-    again = batches.retry(batch, Actor.of(request.user), key or uuid.uuid4().hex)
-    if again is None:
-        messages.error(request, "Nothing of this batch failed: there is nothing to ask for again.")
-        return redirect(batch)
-    messages.success(request, "Those that failed, were refused or left out are asked for again.")
-    return redirect(again)

@@ -134,7 +134,7 @@ def _sharing(task: Task) -> dict[str, Any]:
 
 
 def _overview(request: HttpRequest, task: Task) -> dict[str, Any]:
-    newest = Snapshot.objects.filter(task=task, unusable="").order_by("-taken_at", "-pk").first()
+    newest = Snapshot.objects.filter(task=task).continuable().first()
     names = [task.source_connection_id, task.target_connection_id]
     kinds = {connection.name: connection.get_kind_display() for connection in Connection.objects.filter(name__in=names)}
     replay = replay_rows(task, newest)

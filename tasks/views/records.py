@@ -33,7 +33,7 @@ def snapshots(request: HttpRequest, task_id: int) -> HttpResponse:
     task = viewable_task(request, task_id)
     ordered = Snapshot.objects.filter(task=task).select_related("run").order_by("-taken_at", "-pk")
     page = page_of(ordered, request.GET.get("page", ""))
-    newest = Snapshot.objects.filter(task=task, unusable="").order_by("-taken_at", "-pk").first()
+    newest = Snapshot.objects.filter(task=task).continuable().first()
     rows = []
     for snapshot in page.object_list:
         replay = replay_rows(task, snapshot)

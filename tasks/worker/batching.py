@@ -1,7 +1,7 @@
 """Carry batches on: ask for the next tasks, a few at once, and write down what became of each.
 
-Several workers may do so at once, and each may die at any moment. An item is taken by compare-and-set and asked for
-under a key of its own, so that accept() gives the first answer again to whoever asks a second time.
+Several workers may do so at once, and each may die at any moment. Items are taken under the batch's lock and asked for
+under a key of their own, so that accept() gives the first answer again to whoever asks a second time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: An item that was taken and has no request after this long was left behind by a worker that died.
 FORGOTTEN_AFTER: Final = timedelta(seconds=10)
-#: Unfinished batches looked at in one pass, and items settled at once.
+#: Unfinished batches looked at in one pass; the next looks at those after them.
 MOST: Final = 20
 _SETTLED: Final = {
     Outcome.SUCCEEDED: ItemState.SUCCEEDED,
@@ -33,10 +34,17 @@ _SETTLED: Final = {
 _WRONG: Final = (ItemState.FAILED, ItemState.REFUSED, ItemState.UNKNOWN)
 
 
+#: The key of the last batch that this process looked at: long ones must not keep the others waiting.
+_looked_up_to = 0
+
+
 def carry_on() -> None:
-    """Take one step of each unfinished batch."""
-    unfinished = Batch.objects.filter(finished_at__isnull=True).select_related("actor").order_by("pk")
-    for batch in unfinished[:MOST]:
+    """Take one step of the unfinished batches, of each in turn where there are many."""
+    global _looked_up_to
+    unfinished = Batch.objects.filter(finished_at__isnull=True, pk__gt=_looked_up_to)
+    found = list(unfinished.select_related("actor").order_by("pk")[:MOST])
+    _looked_up_to = found[-1].pk if len(found) == MOST else 0
+    for batch in found:
         _step(batch, timezone.now())
 
 
@@ -82,15 +90,21 @@ def _ask(batch: Batch, now: datetime) -> None:
     forgotten = batch.items.filter(state=ItemState.ASKED, request__isnull=True, asked_at__lt=now - FORGOTTEN_AFTER)
     for item in forgotten.select_related("task").order_by("pk"):
         _ask_for(batch, item)
-    free = batch.concurrency - batch.items.filter(state=ItemState.ASKED).count()
-    if free <= 0:
-        return
-    for item in batch.items.filter(state=ItemState.WAITING).select_related("task").order_by("pk")[:free]:
-        took = BatchItem.objects.filter(pk=item.pk, state=ItemState.WAITING).update(
-            state=ItemState.ASKED, asked_at=timezone.now()
-        )
-        if took:
-            _ask_for(batch, item)
+    for item in _take(batch):
+        _ask_for(batch, item)
+
+
+def _take(batch: Batch) -> list[BatchItem]:
+    """Take as many of those that wait as may be begun. One worker at a time: two would count the same free places."""
+    waiting = batch.items.filter(state=ItemState.WAITING)
+    if not waiting.exists():
+        return []
+    with transaction.atomic():
+        Batch.objects.select_for_update().get(pk=batch.pk)
+        free = max(0, batch.concurrency - batch.items.filter(state=ItemState.ASKED).count())
+        found = list(waiting.select_related("task").order_by("pk")[:free])
+        # By compare-and-set all the same: whoever cancels does not ask for the lock.
+        return [item for item in found if waiting.filter(pk=item.pk).update(state=ItemState.ASKED, asked_at=timezone.now())]
 
 
 def _ask_for(batch: Batch, item: BatchItem) -> None:

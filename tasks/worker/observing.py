@@ -169,8 +169,8 @@ def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
     """Make the console's copies of `run` equal to `infos`, all that the engine still has of it.
 
     A copy that the engine no longer lists is dropped only when the engine lists a later one in its place: an engine
-    that lost its disk must not take the console's last way to continue with it. Pinned ones stay, and one that somebody
-    just chose to continue from.
+    that lost its disk must not take the console's last way to continue with it. Pinned ones stay, one that somebody just
+    chose to continue from, and what the attempt began with, to which it goes back until it has one of its own.
     """
     if not infos:
         return
@@ -180,11 +180,19 @@ def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
     oldest = min(info.taken_at for info in infos)
     chosen = OperationRequest.objects.filter(task=run.task_id, outcome=Outcome.OPEN).values("from_snapshot")
     older = run.snapshots.filter(taken_at__lt=snapshots.moment(oldest), pinned_by="")
-    older.exclude(engine_id__in=chosen).delete()
+    begun_with = run.attempts.filter(epoch=run.epoch, from_snapshot__isnull=False).values("from_snapshot")
+    older.exclude(engine_id__in=chosen).exclude(pk__in=begun_with).delete()
+
+
+def _is_behind(run: Run, info: SnapshotInfo) -> bool:
+    """Whether somebody went back behind a snapshot of a former attempt before the console had heard of it."""
+    later = run.attempts.filter(epoch__gt=info.epoch, from_snapshot__taken_at__lt=snapshots.moment(info.taken_at))
+    return later.exclude(Q(request__isnull=True) | Q(request__from_snapshot="")).exists()
 
 
 def _copy(run: Run, info: SnapshotInfo) -> Snapshot:
     return Snapshot(
+        superseded=info.epoch < run.epoch and _is_behind(run, info),
         task_id=run.task_id,
         run=run,
         engine_id=info.id,

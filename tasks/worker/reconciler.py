@@ -167,6 +167,8 @@ def _launch(task: Task, request: OperationRequest | None, engine: Engine, lease:
             runs.begin_run(task, request, kind, lease=lease)
         run = _run_of(task)
         snapshot = None if cause is AttemptCause.RUN else snapshots.to_continue_from(run, request)
+        if snapshot is not None and request is not None and request.from_snapshot:
+            snapshots.go_back_to(snapshot)
         runs.begin_attempt(task, run, cause, snapshot, request, lease=lease)
     _start(task, request, engine, lease)
 

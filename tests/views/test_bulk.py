@@ -118,30 +118,101 @@ def test_it_is_cancelled_and_what_failed_asked_for_again(operator: Client) -> No
     OperationRequest.objects.update(outcome=Outcome.SUCCEEDED, settled_at=request.requested_at)
     batching.carry_on()
     assert "Ask again for the 2 that failed, were refused or left out" in text(operator, path)
-    again = operator.post(f"{path}retry/", {"key": "k"})["Location"]
-    assert Batch.objects.count() == 2
+    link = re.search(r'id="batch-retry" href="([^"]*)"', text(operator, path))
+    assert link is not None
+    page = text(operator, link[1])
+    assert "Pause: 2 of 2 tasks" in page
+    again = operator.post("/tasks/operations/pause/", form_of(page))["Location"]
     assert text(operator, again).count("data-item=") == 2
+    assert f'again for those of <a href="{path}">' in text(operator, again)
     assert "Pause of many" in text(operator, "/tasks/batches/")
 
 
 def test_those_that_came_after_the_look_are_not_asked_for_unseen(operator: Client) -> None:
+    [seen] = running(1)
+    other = make_task("other", status=Status.STOPPED)
+    sent = form_of(text(operator, "/tasks/operations/stop/?status=running&all=1")) | {"confirm": "1"}
+    # As many as were seen, but not the same.
+    Task.objects.filter(pk=seen.pk).update(status=Status.STOPPED)
+    Task.objects.filter(pk=other.pk).update(status=Status.RUNNING)
+    answer = operator.post("/tasks/operations/stop/", sent)
+    assert answer.status_code == 409
+    assert "No task here allows Stop now." in answer.content.decode()
+    Task.objects.update(status=Status.RUNNING)
+    operator.post("/tasks/operations/stop/", sent)
+    assert list(BatchItem.objects.values_list("task_name", flat=True)) == ["t0"]
+
+
+def test_one_that_was_to_be_refused_is_not_asked_for_when_it_allows_it_since(operator: Client) -> None:
+    running(1)
+    idle = make_task("idle", status=Status.STOPPED)
+    gone = make_task("gone", status=Status.STOPPED)
+    sent = form_of(text(operator, "/tasks/operations/pause/?all=1"))
+    Task.objects.filter(pk=idle.pk).update(status=Status.RUNNING)
+    gone.delete()
+    operator.post("/tasks/operations/pause/", sent)
+    assert list(BatchItem.objects.values_list("task_name", "state")) == [("t0", "waiting")]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"task": "t1"},
+        {"task": "99999999999999999999"},
+        {"all": "1"},
+        {"agreed": "one"},
+        {"agreed": "1-99999999"},
+        {"agreed": "3-1"},
+        {"agreed": ""},
+        {"again": "1"},
+    ],
+)
+def test_a_form_that_names_nothing_readable_does_nothing(operator: Client, sent: dict[str, str]) -> None:
+    running(3)
+    answer = operator.post("/tasks/operations/pause/", {"key": "k", "concurrency": "10", **sent})
+    assert answer.status_code == 422
+    assert "No task is selected" in answer.content.decode()
+    assert not Batch.objects.exists()
+    assert "No task is selected" in text(operator, "/tasks/operations/pause/?task=t1")
+    assert "No task is selected" in text(operator, "/tasks/operations/pause/?again=77")
+
+
+def test_a_form_that_was_used_for_another_operation_is_told_so(operator: Client) -> None:
     running(1)
     sent = form_of(text(operator, "/tasks/operations/pause/?all=1"))
-    make_task("new", status=Status.RUNNING)
-    answer = operator.post("/tasks/operations/pause/", sent)
+    operator.post("/tasks/operations/pause/", sent)
+    answer = operator.post("/tasks/operations/stop/", sent | {"confirm": "1"})
     assert answer.status_code == 409
-    assert "1 more allow it than when you looked" in answer.content.decode()
-    assert not Batch.objects.exists()
+    assert "This form was used for Pause already. Open it anew." in answer.content.decode()
+
+
+def test_what_is_asked_for_again_is_seen_and_agreed_to_first(operator: Client) -> None:
+    """What was refused then may be running by now: no click may stop it unseen."""
+    running(1)
+    idle = make_task("idle", status=Status.INITIALIZE)
+    sent = form_of(text(operator, "/tasks/operations/stop/?all=1"))
+    path = operator.post("/tasks/operations/stop/", sent | {"confirm": "1", "concurrency": "3", "reason": "why"})
+    Batch.objects.update(finished_at="2026-01-01T00:00Z")
+    Task.objects.filter(pk=idle.pk).update(status=Status.RUNNING)
+    page = text(operator, f"/tasks/operations/stop/?again={Batch.objects.get().pk}")
+    assert "Stop: 1 of 1 task" in page
+    assert 'name="concurrency" value="3"' in page
+    assert 'value="why"' in page
+    again = form_of(page)
+    assert operator.post("/tasks/operations/stop/", again).status_code == 422
+    assert operator.post("/tasks/operations/stop/", again | {"confirm": "1"})["Location"] != path["Location"]
 
 
 def test_the_lists_query_chooses(operator: Client) -> None:
     running(3)
-    make_task("other", status=Status.RUNNING)
-    page = text(operator, "/tasks/operations/pause/?q=t&status=running&all=1&selected=1&sort=name&page=4")
-    assert "Pause: 4 of 4" in page or "Pause: 3 of 3" in page
-    sent = form_of(page)
-    assert sent["q"] == ["t"]
-    assert sent["status"] == ["running"]
+    make_task("loud", status=Status.RUNNING)
+    make_task("t-paused", status=Status.PAUSED)
+    page = text(operator, "/tasks/operations/pause/?q=t&status=running&all=1&selected=1&sort=name&page=4&group=local")
+    assert "Pause: 3 of 3 tasks" in page
+    assert "loud" not in page
+    operator.post("/tasks/operations/pause/", form_of(page))
+    assert list(BatchItem.objects.values_list("task_name", flat=True)) == ["t0", "t1", "t2"]
 
 
 def test_a_reason_is_asked_for_where_the_console_says_so(operator: Client, settings: Any) -> None:
@@ -163,7 +234,6 @@ def test_only_those_who_may_are_let(viewer: Client) -> None:
     )
     assert viewer.get(batch.get_absolute_url()).status_code == 200
     assert viewer.post(f"{batch.get_absolute_url()}cancel/").status_code == 403
-    assert viewer.post(f"{batch.get_absolute_url()}retry/").status_code == 403
     assert viewer.get("/tasks/batches/999/").status_code == 404
 
 

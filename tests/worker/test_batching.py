@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -23,9 +24,9 @@ def actor() -> Actor:
     return Actor.of(make_user("olga", "view_task", "operate_task", "stop_task"))
 
 
-def make_batch(actor: Actor, count: int = 5, **values: Any) -> Batch:
-    tasks = [make_task(f"t{n}", status=Status.RUNNING) for n in range(count)]
-    return batches.create(Operation.PAUSE, tasks, actor=actor, key="one", **values)
+def make_batch(actor: Actor, count: int = 5, *, prefix: str = "t", key: str = "one", **values: Any) -> Batch:
+    tasks = [make_task(f"{prefix}{n}", status=Status.RUNNING) for n in range(count)]
+    return batches.create(Operation.PAUSE, tasks, actor=actor, key=key, **values)
 
 
 def states(batch: Batch) -> dict[str, str]:
@@ -103,19 +104,29 @@ def test_cancelled_it_leaves_out_what_has_not_begun_and_waits_for_the_rest(actor
     assert batches.cancel(batch, "omar") == 0
 
 
-def test_what_failed_is_asked_for_again_and_nothing_else(actor: Actor) -> None:
-    batch = make_batch(actor, 3)
-    batching.carry_on()
-    settle("t0")
-    settle("t1", Outcome.FAILED)
-    settle("t2", Outcome.FAILED)
-    batching.carry_on()
-    Task.objects.filter(name="t2").delete()
-    again = batches.retry(batch, actor, "again")
-    assert again is not None
-    assert states(again) == {"t1": "waiting"}
-    assert batches.retry(batch, actor, "again") == again  # a double click
-    assert again.retry_of == batch
+def test_many_batches_under_way_each_have_their_turn(actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MOST", 2)
+    made = [make_batch(actor, 2, key=f"k{n}", prefix=f"b{n}-", concurrency=1) for n in range(5)]
+    for _ in range(3):
+        batching.carry_on()
+    assert [Counter(states(batch).values())["asked"] for batch in made] == [1] * 5
+
+
+def test_a_key_belongs_to_one_operation(actor: Actor) -> None:
+    batch = make_batch(actor, 2)
+    tasks = list(Task.objects.all())
+    assert batches.create(Operation(batch.operation), tasks, actor=actor, key=batch.key) == batch
+    with pytest.raises(batches.BatchRefused, match="Open it anew"):
+        batches.create(Operation.STOP, tasks, actor=actor, key=batch.key)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_is_deleted_at_that_moment_is_told_of(actor: Actor) -> None:
+    tasks = [make_task(f"t{n}", status=Status.RUNNING) for n in range(2)]
+    Task.objects.filter(name="t0").delete()
+    with pytest.raises(batches.BatchRefused, match="look again"):
+        batches.create(Operation.PAUSE, tasks, actor=actor, key="k")
+    assert not batches.Batch.objects.exists()
 
 
 def test_a_worker_that_died_with_an_item_in_hand_is_healed_and_nothing_is_asked_twice(actor: Actor) -> None:
@@ -168,6 +179,6 @@ def test_the_same_form_sent_twice_is_one_batch(actor: Actor) -> None:
 def test_a_pass_costs_the_same_for_a_large_batch(actor: Actor, django_assert_max_num_queries: Any) -> None:
     batch = make_batch(actor, 60, concurrency=1)
     batching.carry_on()
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(10):
         batching.carry_on()
     assert batches.counts(batch)[ItemState.WAITING] == 59

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from tasks import snapshots
+from tasks.engines.base import AttemptRef, EngineState, ErrorClass, Fault
 from tasks.models import Snapshot, StatusChange, Task
 from tasks.operations import SYSTEM, OperationRefused, accept
 from tasks.statuses import Channel, Operation, Status
@@ -46,6 +47,31 @@ def test_continue_goes_on_from_the_one_that_was_chosen(engine: FakeEngine, steps
     attempt = task.run.attempts.get(epoch=2)
     assert attempt.from_snapshot is not None
     assert attempt.from_snapshot.engine_id == "older-2"
+
+
+def test_whoever_went_back_behind_newer_ones_stays_there(engine: FakeEngine, steps: Steps, paused: Task) -> None:
+    """Else a crash before the first new snapshot would leave out what was to be written again."""
+    engine.snapshot_on_start = False
+    continue_from(paused, "older-2")
+    task = steps(paused)
+    assert task.run is not None
+    (ref,) = [ref for ref in engine.shown if ref.epoch == 2]
+    # The engine tells of one of the first attempt that the console had not heard of, and has forgotten the chosen one.
+    late = snapshot_info(AttemptRef(ref.task, ref.run, 1), 9)
+    engine.show(ref, EngineState.FAILED, fault=Fault(ErrorClass.TRANSIENT, "net", "gone"), snapshots=(late,))
+    task = steps(task)
+    Task.objects.filter(pk=task.pk).update(restart_at=timezone.now())
+    task = steps(task)
+    assert (task.status, [ref.epoch for ref in engine.shown]) == (Status.RUNNING, [1, 2, 3])
+    assert engine.started_from is not None
+    assert engine.started_from.id == "older-2"
+    # By choice one goes forward again.
+    ask(task, Operation.FORCED_PAUSE)
+    task = steps(task)
+    continue_from(task, "older-3")
+    steps(task)
+    assert engine.started_from.id == "older-3"
+    assert set(Snapshot.objects.filter(superseded=False).values_list("engine_id", flat=True)) == {"older-2", "older-3"}
 
 
 @pytest.mark.parametrize(
