@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from hashlib import blake2b
 from typing import Any, Final
 
 from django import forms
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
 from tasks.models import Connection, ResourceGroup, Task
 from tasks.statuses import Status
 from tasks.submission import TaskPlan, check_task
-from tasks.submission.writing import tags_of, why_unchangeable, write_tags
+from tasks.submission.writing import columns_of, tags_of, why_unchangeable, write_tags
 from tasks.transitions import write_history
 
 #: place in a submission -> field of the form, where they differ
@@ -23,6 +23,8 @@ _FIELDS: Final = {
     "source.cursor": "cursor",
     "source.tie": "tie",
     "source.settle": "settle",
+    "source.settle_limit": "settle_limit",
+    "source.event_time": "event_time",
     "source.format": "format",
     "source.columns": "columns",
     "target.connection": "target",
@@ -33,9 +35,14 @@ _FIELDS: Final = {
 }
 
 
+#: What may be said of a source besides its object, each a question of the form.
+_SOURCE_OPTIONS: Final = ("cursor", "tie", "settle", "settle_limit", "format", "columns", "event_time")
+
+
 class TaskForm(forms.ModelForm):
     """The same questions as a submission file, and the same validation."""
 
+    seen = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)  # the task as it was then
     group_name = forms.ChoiceField(label="Resource group")
     source = forms.ChoiceField(label="Source connection")
     cursor = forms.CharField(
@@ -51,6 +58,12 @@ class TaskForm(forms.ModelForm):
         max_value=86_400,
         help_text="PostgreSQL: seconds to wait for transactions that commit late. Empty: 0.5.",
     )
+    settle_limit = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=86_400,
+        help_text="PostgreSQL: seconds after which it waits for a transaction no longer. Empty: 60.",
+    )
     format = forms.ChoiceField(
         required=False,
         choices=[("", "by the file's name"), ("jsonl", "JSONL"), ("csv", "CSV")],
@@ -58,6 +71,10 @@ class TaskForm(forms.ModelForm):
     )
     columns = forms.CharField(
         required=False, help_text="Files only: names, separated by commas. Empty: as the file says."
+    )
+    event_time = forms.CharField(
+        required=False,
+        help_text="The column that says when a row's event happened; with it business latency is measured.",
     )
     target = forms.ChoiceField(label="Target connection")
     key = forms.CharField(required=False, help_text="Upsert: the columns that identify a row, separated by commas.")
@@ -80,8 +97,10 @@ class TaskForm(forms.ModelForm):
             "time_limits",
         )
 
-    def __init__(self, *args: Any, **values: Any) -> None:
+    def __init__(self, *args: Any, is_whole: bool = True, **values: Any) -> None:
+        """`is_whole`: can it be saved as it is? A step of several does not say yet what it would write over."""
         super().__init__(*args, **values)
+        self.is_whole = is_whole
         task = self.instance
         groups = ResourceGroup.objects.order_by("name").values_list("name", flat=True)
         connections = list(Connection.objects.order_by("name").values_list("name", "kind"))
@@ -97,13 +116,12 @@ class TaskForm(forms.ModelForm):
             gone += [] if now else [("", "Choose …")]
             self.fields[field].choices = [*gone, *choices]  # type: ignore[attr-defined]
             self.fields[field].initial = now
-        self._set_initial("cursor", task.source_options.get("cursor", ""))
-        self._set_initial("tie", task.source_options.get("tie", ""))
-        self._set_initial("settle", task.source_options.get("settle"))
-        self._set_initial("format", task.source_options.get("format", ""))
-        self._set_initial("columns", ", ".join(task.source_options.get("columns", [])))
+        for name in _SOURCE_OPTIONS:
+            value = task.source_options.get(name, "")
+            self._set_initial(name, ", ".join(value) if isinstance(value, list) else value)
         self._set_initial("key", ", ".join(task.target_key))
         self._set_initial("tags", ", ".join(tags_of(task)) if task.pk else "")
+        self._set_initial("seen", fingerprint(task) if task.pk else "")
 
     def _set_initial(self, field: str, value: Any) -> None:
         if field in self.fields:
@@ -117,14 +135,27 @@ class TaskForm(forms.ModelForm):
         for problem in problems:
             field = _FIELDS.get(problem.place, problem.place)
             self.add_error(field if field in self.fields else None, problem.sentence)
-        task = self.instance
-        if task.pk:
-            stored = Task.objects.get(pk=task.pk)
-            refusal = why_unchangeable(stored, changed_fields(stored, plan)) if stored.submitted_at else None
-            if refusal:
-                self.add_error(None, refusal)
+        if self.instance.pk:
+            self._compare(Task.objects.get(pk=self.instance.pk), plan)
         cleaned["plan"] = plan
         return cleaned
+
+    def _compare(self, stored: Task, plan: TaskPlan) -> None:
+        """Say why the stored task can't become what the form says; once, that somebody else has changed it."""
+        changed = changed_fields(stored, plan)
+        refusal = why_unchangeable(stored, changed) if stored.submitted_at else None
+        if refusal:
+            self.add_error(None, refusal)
+        now = fingerprint(stored)
+        if changed and self.is_whole and self.data.get("seen", now) != now:
+            # Whoever sends it a second time has read this.
+            self.data = self.data.copy()  # type: ignore[union-attr]
+            self.data["seen"] = now
+            self.add_error(
+                None,
+                f"Somebody has changed {stored.name} since you opened it. Yours differs from it in "
+                f"{', '.join(_spoken(name) for name in changed)}. Look at it; or go on, and write yours over it.",
+            )
 
     def as_submission(self) -> dict[str, Any]:
         """Return the answers of a valid form as a submission file would give them, without what is empty."""
@@ -133,15 +164,8 @@ class TaskForm(forms.ModelForm):
     def _as_submitted(self, cleaned: dict[str, Any]) -> dict[str, Any]:
         """Return the form's content as a submission file would give it; what is empty is left out."""
         owner = cleaned.get("owner")
-        source = {
-            "connection": cleaned["source"],
-            "object": cleaned["source_object"],
-            "cursor": cleaned["cursor"],
-            "tie": cleaned["tie"],
-            "settle": cleaned["settle"],
-            "format": cleaned["format"],
-            "columns": _names(cleaned["columns"]),
-        }
+        source = {"connection": cleaned["source"], "object": cleaned["source_object"]}
+        source |= {name: cleaned[name] for name in _SOURCE_OPTIONS} | {"columns": _names(cleaned["columns"])}
         target = {
             "connection": cleaned["target"],
             "object": cleaned["target_object"],
@@ -168,37 +192,44 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _values(plan: TaskPlan) -> dict[str, Any]:
-    values = asdict(plan)
-    owner = values.pop("owner")
-    del values["tags"]
-    return {**values, "owner": get_user_model().objects.filter(username=owner).first() if owner else None}
+def _spoken(field: str) -> str:
+    return field.removesuffix("_id").replace("_", " ")
+
+
+def fingerprint(task: Task) -> str:
+    """Change whenever what a form asks about has changed, and by nothing else that happens to `task`."""
+    text = json.dumps(as_submitted(task), sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def changed_fields(task: Task, plan: TaskPlan) -> list[str]:
     """Return which fields of `task`, as stored, differ from `plan`."""
-    changed = [name for name, value in _values(plan).items() if getattr(task, name) != value]
+    changed = [name for name, value in columns_of(plan).items() if getattr(task, name) != value]
     return [*changed, "tags"] if tags_of(task) != plan.tags else changed
 
 
 class ChangedMeanwhile(Exception):
-    """The task's status is another than the one that the form was checked against; nothing was written."""
+    """The task is another than the one that the form was checked against; nothing was written."""
 
 
 @transaction.atomic
-def save_task(task: Task, plan: TaskPlan, actor_name: str) -> list[str]:
-    """Make the stored `task` what `plan` says; return which fields changed. Raises ChangedMeanwhile."""
-    names = changed_fields(Task.objects.get(pk=task.pk), plan)
-    for name, value in _values(plan).items():
+def save_task(task: Task, plan: TaskPlan, actor_name: str, *, seen: str = "") -> list[str]:
+    """Make the stored `task` what `plan` says; return which fields changed. Raises ChangedMeanwhile.
+
+    `seen` is the fingerprint of the task that the form was checked against.
+    """
+    stored = Task.objects.select_for_update().get(pk=task.pk)
+    names = changed_fields(stored, plan)
+    for name, value in columns_of(plan).items():
         setattr(task, name, value)
     if not names:
         return []
+    # Looked at again under the row's lock: an operator may have run the task, or somebody saved theirs, in between.
+    if stored.status != task.status or (seen and seen != fingerprint(stored)):
+        raise ChangedMeanwhile(f"{task.name} was changed or run at this moment; nothing was saved. Look at it again.")
     task.updated_at = timezone.now()
     columns = {name: getattr(task, name) for name in names if name != "tags"}
-    # The status is compared again: an operator may have run the task while the form was open.
-    unchanged = Task.objects.filter(pk=task.pk, status=task.status)
-    if unchanged.update(**columns, updated_at=task.updated_at) != 1:
-        raise ChangedMeanwhile(f"{task.name} changed its status meanwhile; nothing was saved.")
+    Task.objects.filter(pk=task.pk).update(**columns, updated_at=task.updated_at)
     write_tags(task, plan.tags)
     if task.submitted_at:
         status = Status(task.status)
@@ -209,7 +240,7 @@ def save_task(task: Task, plan: TaskPlan, actor_name: str) -> list[str]:
 @transaction.atomic
 def save_draft(task: Task, plan: TaskPlan) -> None:
     """Write a new `task` that nobody sees before it is submitted."""
-    for name, value in _values(plan).items():
+    for name, value in columns_of(plan).items():
         setattr(task, name, value)
     task.save()
     write_tags(task, plan.tags)

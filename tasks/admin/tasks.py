@@ -30,8 +30,23 @@ class TaskAdmin(admin.ModelAdmin):
     list_per_page = 50
     actions = ("submit_tasks",)
     fieldsets = (
-        (None, {"fields": ("name", "description", "owner", "tags", "group_name")}),
-        ("Source", {"fields": ("source", "source_object", "cursor", "tie", "settle", "format", "columns")}),
+        (None, {"fields": ("name", "description", "owner", "tags", "group_name", "seen")}),
+        (
+            "Source",
+            {
+                "fields": (
+                    "source",
+                    "source_object",
+                    "cursor",
+                    "tie",
+                    "settle",
+                    "settle_limit",
+                    "format",
+                    "columns",
+                    "event_time",
+                )
+            },
+        ),
         ("Target", {"fields": ("target", "target_object", "write_mode", "key")}),
         (
             "Run",
@@ -82,7 +97,7 @@ class TaskAdmin(admin.ModelAdmin):
             save_draft(obj, plan)
             return
         try:
-            save_task(obj, plan, request.user.get_username())
+            save_task(obj, plan, request.user.get_username(), seen=form.cleaned_data["seen"])
         except ChangedMeanwhile as error:
             self.message_user(request, str(error), messages.ERROR)
 

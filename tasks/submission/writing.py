@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tasks.models import Connection, ResourceGroup, Task, TaskTag
@@ -17,7 +17,7 @@ from tasks.statuses import Status
 from tasks.submission import alert_writing
 from tasks.submission.changes import Change
 from tasks.submission.plans import ConnectionPlan, GroupPlan, Plan, TaskPlan
-from tasks.submission.sections import Notes, SubmissionInvalid
+from tasks.submission.sections import Notes, Problem, SubmissionInvalid
 from tasks.transitions import write_history
 
 #: Settings that may change while a snapshot is kept: they don't decide what is read, or written where.
@@ -100,13 +100,11 @@ def why_connection_is_fixed(name: str) -> str | None:
 
 def _compare_task(plan: TaskPlan, place: str, notes: Notes) -> Change:
     found = Task.objects.select_related("owner").filter(name=plan.name).first()
-    owner = get_user_model().objects.filter(username=plan.owner).first() if plan.owner else None
-    if plan.owner and owner is None:
+    values = columns_of(plan)
+    if plan.owner and values["owner"] is None:
         notes.add(f"{place}.owner", f"There is no user {plan.owner}.")
-    values: dict[str, Any] = {**asdict(plan), "owner": owner}
-    tags = values.pop("tags")
     change = _change("task", plan.name, found, values)
-    if found is not None and tags != tags_of(found):
+    if found is not None and plan.tags != tags_of(found):
         change = Change("task", plan.name, "changed", (*change.fields, "tags"))
     if found is None or found.submitted_at is None:
         return Change("task", plan.name, "created")
@@ -115,6 +113,13 @@ def _compare_task(plan: TaskPlan, place: str, notes: Notes) -> Change:
         if refusal:
             notes.add(place, refusal)
     return change
+
+
+def columns_of(plan: TaskPlan) -> dict[str, Any]:
+    """Return the fields of a task as `plan` has them; tags stand in a table of their own."""
+    values = asdict(plan)
+    del values["tags"]
+    return {**values, "owner": get_user_model().objects.filter(username=plan.owner).first() if plan.owner else None}
 
 
 def tags_of(task: Task) -> list[str]:
@@ -145,6 +150,9 @@ def why_unchangeable(task: Task, fields: Iterable[str]) -> str | None:
 def write(plan: Plan, notes: Notes, actor_name: str) -> list[Change]:
     """Write what differs, in one transaction. Raises SubmissionInvalid with nothing written."""
     with transaction.atomic():
+        # Nobody runs one of them between the look at its status and the writing.
+        names = [task.name for task in plan.tasks]
+        list(Task.objects.select_for_update().filter(name__in=names).order_by("pk").values_list("pk"))
         changes = compare(plan, notes)
         if notes.problems:
             raise SubmissionInvalid(notes.problems)
@@ -180,21 +188,36 @@ def _write_connection(plan: ConnectionPlan, change: Change) -> None:
 
 
 def write_task(plan: TaskPlan, change: Change, actor_name: str) -> None:
-    """Create, submit or change one task, inside the caller's transaction."""
-    owner = get_user_model().objects.filter(username=plan.owner).first() if plan.owner else None
-    values: dict[str, Any] = {**asdict(plan), "owner": owner}
-    tags = values.pop("tags")
+    """Create, submit or change one task, inside the caller's transaction.
+
+    Raises SubmissionInvalid where it is to be created, and somebody else submitted one of its name at that moment.
+    """
+    values = columns_of(plan)
     now = timezone.now()
     if change.what == "created":
-        task, _ = Task.objects.update_or_create(
-            name=plan.name, defaults={**values, "submitted_at": now, "status_since": now}
-        )
-        write_tags(task, tags)
+        task = _submit_draft({**values, "submitted_at": now, "status_since": now})
+        write_tags(task, plan.tags)
         write_history(task, None, Status.INITIALIZE, actor_name=actor_name, reason="Submitted")
     elif change.what == "changed":
         chosen = {key: values[key] for key in change.fields if key != "tags"}
         Task.objects.filter(name=plan.name).update(**chosen, updated_at=now)
         task = Task.objects.select_related("run").get(name=plan.name)
-        write_tags(task, tags)
+        write_tags(task, plan.tags)
         status = Status(task.status)
         write_history(task, status, status, actor_name=actor_name, reason=f"Changed: {', '.join(change.fields)}")
+
+
+def _submit_draft(values: dict[str, Any]) -> Task:
+    """Make a draft of this name a submitted task, or a new one where there is none."""
+    name = values["name"]
+    Task.objects.filter(name=name, submitted_at__isnull=True).update(**values, updated_at=timezone.now())
+    task = Task.objects.filter(name=name).first()
+    try:
+        with transaction.atomic():
+            task = task or Task.objects.create(**values)
+    except IntegrityError:
+        task = None
+    if task is None or task.submitted_at != values["submitted_at"]:
+        # It may be running by now: it is not written over by whoever meant to make a new one.
+        raise SubmissionInvalid([Problem("name", f"Somebody submitted a task {name} just now. Look at it first.")])
+    return task

@@ -22,12 +22,14 @@ _CHUNK: Final = 1_000
 def chosen(query: QueryDict) -> tuple[list[Task], bool]:
     """Return the tasks that `query` means, and whether there are more than one batch holds.
 
-    Those named by `task` (repeated); those of the batch `again` that failed, were refused or left out; else all that the
-    list's filter finds.
+    Those named by `task` (repeated); those of the batch `again` that failed, were refused or left out; else all that
+    the list's filter finds.
     """
     if "again" in query:
         again = batch_again(query)
-        return (by_keys(again.items.filter(state__in=RETRIED).values_list("task", flat=True)), False) if again else _NONE
+        return (
+            (by_keys(again.items.filter(state__in=RETRIED).values_list("task", flat=True)), False) if again else _NONE
+        )
     if "task" in query and not query.get("all"):
         # What can't be read names nothing: it must not mean everything.
         named = [int(pk) for pk in query.getlist("task") if pk.isascii() and pk.isdigit() and len(pk) < 19]

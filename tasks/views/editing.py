@@ -7,21 +7,25 @@ from typing import Any, Final
 import yaml
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from tasks.models import Connection, ConnectionKind, Lookup, LookupKind, Task
-from tasks.submission import Change, write_task
+from tasks.submission import Change, SubmissionInvalid, write_task
 from tasks.task_forms import ChangedMeanwhile, TaskForm, as_submitted, save_task
 from tasks.views import htmx
 from tasks.views.access import may_view, viewable_task
 
 #: Step -> its words, its questions, and which side of the flow it is about.
 STEPS: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
-    ("Source", ("source", "source_object", "cursor", "tie", "settle", "format", "columns"), "source"),
+    (
+        "Source",
+        ("source", "source_object", "cursor", "tie", "settle", "settle_limit", "format", "columns", "event_time"),
+        "source",
+    ),
     ("Target", ("target", "target_object", "write_mode", "key"), "target"),
     (
         "Where and how",
@@ -47,6 +51,7 @@ _BY_KIND: Final = {  # questions that only some kinds of a source have
     "cursor": (ConnectionKind.SQLITE, ConnectionKind.POSTGRESQL),
     "tie": (ConnectionKind.POSTGRESQL,),
     "settle": (ConnectionKind.POSTGRESQL,),
+    "settle_limit": (ConnectionKind.POSTGRESQL,),
     "format": (ConnectionKind.FILE,),
     "columns": (ConnectionKind.FILE,),
 }
@@ -83,7 +88,7 @@ def _step(request: HttpRequest, task: Task | None, like: Task | None) -> HttpRes
     if request.method != "POST":
         return _show(request, task, _unbound(task, like), 0)
     now = min(max(_number(request.POST.get("step", "")), 0), REVIEW)
-    form = TaskForm(request.POST, instance=task or Task())
+    form = TaskForm(request.POST, instance=task or Task(), is_whole=now >= REVIEW - 1)
     if "back" in request.POST:
         return _show(request, task, form, max(0, min(now - 1, _number(request.POST["back"]))))
     if "look" in request.POST:
@@ -116,7 +121,7 @@ def _save(request: HttpRequest, task: Task | None, form: TaskForm) -> HttpRespon
     plan, actor = form.cleaned_data["plan"], request.user.get_username()
     try:
         if task is not None:
-            changed = save_task(task, plan, actor)
+            changed = save_task(task, plan, actor, seen=form.cleaned_data["seen"])
             said = f"{task.name} is changed: {', '.join(changed)}." if changed else "Nothing was changed."
         else:
             with transaction.atomic():
@@ -124,11 +129,11 @@ def _save(request: HttpRequest, task: Task | None, form: TaskForm) -> HttpRespon
             task = Task.objects.get(name=plan.name)
             said = f"{task.name} is submitted; Run starts it."
     except ChangedMeanwhile as error:
-        messages.error(request, str(error))
-        return redirect("tasks:configuration", task.pk if task else 0)
-    except IntegrityError:
-        form.add_error("name", "There is a task of this name already.")
-        return _show(request, task, form, REVIEW - 1, status=422)
+        form.add_error(None, str(error))
+        return _show(request, task, form, REVIEW - 1, status=409)
+    except SubmissionInvalid as error:
+        form.add_error(None, " ".join(problem.sentence for problem in error.problems))
+        return _show(request, None, form, REVIEW - 1, status=409)
     messages.success(request, said)
     return redirect(task)
 

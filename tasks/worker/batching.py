@@ -104,7 +104,9 @@ def _take(batch: Batch) -> list[BatchItem]:
         free = max(0, batch.concurrency - batch.items.filter(state=ItemState.ASKED).count())
         found = list(waiting.select_related("task").order_by("pk")[:free])
         # By compare-and-set all the same: whoever cancels does not ask for the lock.
-        return [item for item in found if waiting.filter(pk=item.pk).update(state=ItemState.ASKED, asked_at=timezone.now())]
+        return [
+            item for item in found if waiting.filter(pk=item.pk).update(state=ItemState.ASKED, asked_at=timezone.now())
+        ]
 
 
 def _ask_for(batch: Batch, item: BatchItem) -> None:

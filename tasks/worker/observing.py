@@ -169,8 +169,8 @@ def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
     """Make the console's copies of `run` equal to `infos`, all that the engine still has of it.
 
     A copy that the engine no longer lists is dropped only when the engine lists a later one in its place: an engine
-    that lost its disk must not take the console's last way to continue with it. Pinned ones stay, one that somebody just
-    chose to continue from, and what the attempt began with, to which it goes back until it has one of its own.
+    that lost its disk must not take the console's last way to continue with it. Pinned ones stay, one that somebody
+    just chose to continue from, and what the attempt began with: it goes back to that until it has one of its own.
     """
     if not infos:
         return

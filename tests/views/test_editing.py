@@ -13,7 +13,9 @@ from django.test import Client
 
 from tasks.models import Attempt, Lookup, Task, TaskTag
 from tasks.statuses import Status
-from tasks.submission import submit
+from tasks.submission import check_task, submit, write_task
+from tasks.task_forms import ChangedMeanwhile, as_submitted, fingerprint, save_task
+from tasks.views import editing
 from tasks.worker import lookups
 from tests.factories import make_connection, make_group, make_task, make_user
 from tests.fakes import FakeEngine
@@ -89,7 +91,7 @@ def test_what_is_wrong_stays_in_its_step_and_back_loses_nothing(configurer: Clie
     status, page = step(configurer, path, page, name="a", group_name="local")
     assert status == 422
     assert "Upsert writes by key" in page
-    assert 'aria-current="step"' in page[page.index("<li >Source") if "<li >Source" in page else 0 :]
+    assert re.findall(r'<li aria-current="step">([^<]*)', page) == ["Target"]
     _, page = step(configurer, path, page, "back", back="0")
     assert fields(page)["source_object"] == "orders"
     assert fields(page)["target_object"] == "copy"
@@ -157,6 +159,107 @@ def test_a_task_is_changed_while_it_is_not_running(configurer: Client) -> None:
         status, page = step(configurer, path, page, snapshot_interval="10")
     assert status == 422
     assert "orders is Running and can&#x27;t be changed; Pause or Stop it first." in page
+
+
+def edited(client: Client, task: Task, **values: Any) -> tuple[int, str]:
+    """Open the task's form and go on to its review."""
+    path = f"/tasks/{task.pk}/edit/"
+    page = client.get(path).content.decode()
+    for _ in range(3):
+        status, page = step(client, path, page, **values)
+    return status, page
+
+
+#: Each that a file may say of a source, by the source's kind.
+OPTIONS: Any = [
+    ("sqlite", {"read": "poll", "cursor": "id", "event_time": "at"}),
+    (
+        "postgresql",
+        {"read": "poll", "cursor": "id", "tie": "b", "settle": 2.0, "settle_limit": 9.0, "event_time": "at"},
+    ),
+    ("file", {"format": "csv", "columns": ["a", "b"], "event_time": "at"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIONS)
+def test_what_a_file_can_say_of_a_source_is_kept_by_edit_and_clone(
+    configurer: Client, kind: str, options: dict[str, Any]
+) -> None:
+    make_connection("from", kind=kind)
+    task = make_task("orders", source_connection_id="from", source_object="orders.csv", source_options=options)
+    task.source_object = task.source_object if kind == "file" else "orders"
+    task.save(update_fields=["source_object"])
+    _, page = edited(configurer, task, description="new")
+    step(configurer, f"/tasks/{task.pk}/edit/", page, "save")
+    task.refresh_from_db()
+    assert (task.description, task.source_options) == ("new", options)
+    path = f"/tasks/new/?clone={task.pk}"
+    page = configurer.get(path).content.decode()
+    for _ in range(3):
+        _, page = step(configurer, path, page)
+    step(configurer, path, page, "save")
+    assert Task.objects.get(name="orders-copy").source_options == options
+
+
+def test_what_nothing_that_runs_knows_of_may_change_while_it_runs(configurer: Client) -> None:
+    task = make_task("orders", status=Status.RUNNING, source_options={"read": "poll", "event_time": "at"})
+    status, page = edited(configurer, task, description="new")
+    assert status == 200
+    assert step(configurer, f"/tasks/{task.pk}/edit/", page, "save")[0] == 302
+
+
+def test_what_somebody_else_saved_meanwhile_is_not_written_over_unseen(configurer: Client) -> None:
+    task = make_task("orders", dirty_limit=100)
+    path = f"/tasks/{task.pk}/edit/"
+    page = configurer.get(path).content.decode()
+    for _ in range(2):
+        _, page = step(configurer, path, page, snapshot_interval="9")
+        Task.objects.filter(pk=task.pk).update(dirty_limit=5)
+    status, page = step(configurer, path, page)
+    assert status == 422
+    assert "Somebody has changed orders since you opened it. Yours differs from it in " in page
+    status, page = step(configurer, path, page)  # read, and gone on
+    assert status == 200
+    Task.objects.filter(pk=task.pk).update(dirty_limit=6)
+    status, page = step(configurer, path, page, "save")
+    assert status == 422
+    Task.objects.filter(pk=task.pk).update(rows_read=5, status_reason="new", lag_seconds=3)  # no business of the form
+    for act, expected in (("next", 200), ("save", 302)):
+        status, page = step(configurer, path, page, act)
+        assert status == expected
+    task.refresh_from_db()
+    assert (task.snapshot_interval, task.dirty_limit) == (9, 100)
+
+
+def test_what_changes_between_the_check_and_the_writing_is_seen_under_the_lock(configurer: Client) -> None:
+    task = make_task("orders")
+    plan, _ = check_task({**as_submitted(task), "dirty_limit": 7})
+    seen = fingerprint(task)
+    Task.objects.filter(pk=task.pk).update(description="hers")
+    with pytest.raises(ChangedMeanwhile):
+        save_task(task, plan, "olga", seen=seen)
+    task = Task.objects.get()
+    Task.objects.update(status=Status.RUNNING)
+    with pytest.raises(ChangedMeanwhile):
+        save_task(task, plan, "olga")
+    assert Task.objects.get().dirty_limit == 100
+
+
+def test_a_new_task_never_writes_over_one_that_came_meanwhile(
+    configurer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/tasks/new/"
+    page = walk(configurer, path, configurer.get(path).content.decode())
+
+    def late(plan: Any, change: Any, actor: str) -> None:
+        make_task("orders-copy", status=Status.RUNNING, target_object="precious")
+        write_task(plan, change, actor)
+
+    monkeypatch.setattr(editing, "write_task", late)
+    status, page = step(configurer, path, page, "save")
+    assert status == 409
+    assert "Somebody submitted a task orders-copy just now." in page
+    assert not Task.objects.filter(target_object="copy").exists()
 
 
 def test_a_name_that_is_taken_is_refused(configurer: Client) -> None:
