@@ -97,7 +97,7 @@ def events(asked: AuditFilter, begin: datetime | None, end: datetime) -> Iterato
     return merge(*streams, key=lambda event: (event.at, event.kind, event.id), reverse=True)
 
 
-def after(place: str, asked: AuditFilter, begin: datetime | None, end: datetime) -> Iterator[Event]:
+def events_after(place: str, asked: AuditFilter, begin: datetime | None, end: datetime) -> Iterator[Event]:
     """Return the events that follow the one at `place`, whichever came at the same moment; all where it is no place."""
     at, _, rest = place.partition("~")
     kind, _, number = rest.partition("~")
@@ -117,15 +117,15 @@ def _within(column: str, begin: datetime | None, end: datetime) -> Q:
 def _in_chunks(rows: QuerySet[Any], column: str) -> Iterator[Any]:
     """Go through `rows`, latest first, by key: a download must not hold a transaction, nor begin anew at each page."""
     rows = rows.order_by(f"-{column}", "-pk")
-    after = Q()
+    rest = Q()
     while True:
-        chunk = list(rows.filter(after)[:_CHUNK])
+        chunk = list(rows.filter(rest)[:_CHUNK])
         yield from chunk
         if len(chunk) < _CHUNK:
             return
         last = chunk[-1]
         at = getattr(last, column)
-        after = Q(**{f"{column}__lt": at}) | Q(**{column: at, "pk__lt": last.pk})
+        rest = Q(**{f"{column}__lt": at}) | Q(**{column: at, "pk__lt": last.pk})
 
 
 def _operations(asked: AuditFilter, begin: datetime | None, end: datetime) -> Iterator[Event]:
@@ -154,8 +154,8 @@ def _system(asked: AuditFilter, begin: datetime | None, end: datetime) -> Iterat
     rows = StatusChange.objects.filter(_within("at", begin, end), request__isnull=True).select_related("task")
     for it in _in_chunks(_of(rows, asked, "task__name"), "at"):
         before = Status(it.from_status).label if it.from_status else "new"
-        after = Status(it.to_status).label
-        what = after if before == after else f"{before} → {after}"
+        now = Status(it.to_status).label
+        what = now if before == now else f"{before} → {now}"
         yield Event(it.at, "system", it.pk, it.task.name, it.task_id, str(what), it.actor_name, text=it.reason)
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from tasks.models import OperationRequest, Run, Snapshot, Task
 from tasks.statuses import Status
+from tasks.transitions import write_history
 
 #: A task that writes takes a snapshot each interval; this many without one is no accident.
 MISSED_INTERVALS: Final = 3
@@ -41,22 +42,34 @@ def go_back_to(snapshot: Snapshot) -> None:
 def pin(snapshot: Snapshot, actor_name: str) -> bool:
     """Keep `snapshot` when its engine forgets it, until Stop or Run; return whether there was room for one more."""
     with transaction.atomic():
-        Task.objects.select_for_update(of=("self",)).get(pk=snapshot.task_id)
+        task = Task.objects.select_for_update(of=("self",)).get(pk=snapshot.task_id)
         pinned = Snapshot.objects.filter(task=snapshot.task_id).exclude(pinned_by="").exclude(pk=snapshot.pk)
         if pinned.count() >= MOST_PINNED:
             return False
-        Snapshot.objects.filter(pk=snapshot.pk).update(pinned_by=actor_name)
+        if Snapshot.objects.filter(pk=snapshot.pk, pinned_by="").update(pinned_by=actor_name):
+            _note(task, actor_name, f"Pinned the snapshot at {snapshot.offset_text}")
     return True
 
 
-def unpin(snapshot: Snapshot) -> None:
-    Snapshot.objects.filter(pk=snapshot.pk).update(pinned_by="")
+@transaction.atomic
+def unpin(snapshot: Snapshot, actor_name: str) -> None:
+    if Snapshot.objects.filter(pk=snapshot.pk).exclude(pinned_by="").update(pinned_by=""):
+        _note(snapshot.task, actor_name, f"Let go of the snapshot at {snapshot.offset_text}")
 
 
-def ask_for(task: Task, now: datetime) -> bool:
+@transaction.atomic
+def ask_for(task: Task, now: datetime, actor_name: str) -> bool:
     """Ask for a snapshot without an end; return whether the task runs, so that one can be taken."""
     running = Task.objects.filter(pk=task.pk, status=Status.RUNNING, restart_at__isnull=True)
-    return running.filter(snapshot_asked_at__isnull=True).update(snapshot_asked_at=now) == 1 or running.exists()
+    if running.filter(snapshot_asked_at__isnull=True).update(snapshot_asked_at=now):
+        _note(task, actor_name, "Asked for a snapshot")
+        return True
+    return running.exists()
+
+
+def _note(task: Task, actor_name: str, what: str) -> None:
+    status = Status(task.status)
+    write_history(task, status, status, actor_name=actor_name, reason=what)
 
 
 def overdue_at(taken_at: float, interval: float) -> datetime:

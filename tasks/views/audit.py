@@ -15,7 +15,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from tasks.audit import COLUMNS, KINDS, AuditFilter, Event, after, events
+from tasks.audit import COLUMNS, KINDS, AuditFilter, Event, events, events_after
 from tasks.snapshots import moment
 from tasks.statuses import Channel, Operation, Outcome, Tone
 from tasks.views.access import may_view
@@ -38,7 +38,7 @@ def history(request: HttpRequest) -> HttpResponse:
     may_view(request)
     asked, chosen, begin, end = _read(request)
     place = request.GET.get("after", "")[:100].replace(" ", "+")
-    found = list(islice(after(place, asked, begin, end), PER_PAGE + 1))
+    found = list(islice(events_after(place, asked, begin, end), PER_PAGE + 1))
     shown = found[:PER_PAGE]
     query = "&".join(part for part in (asked.query(), chosen.query if chosen else "") if part)
     context = {

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from django.core.cache import cache, caches
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.template.loader import render_to_string
@@ -30,7 +29,9 @@ from tasks.views.versions import FRESH, read_versions, versions_of
 _FRESH: Final = 3
 #: Seconds for which the polls of many share an answer.
 _SHARED: Final = 1
+#: Saved views that are shown: so many of one's own, and so many of others'.
 _VIEWS: Final = 30
+_VIEW: Final = ("pk", "user_id", "user__username", "name", "query", "shared")
 #: Question -> what it is about, and the words of its values.
 _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "group": ("group", {}),
@@ -137,7 +138,7 @@ def _changed_counts(request: HttpRequest, shown: dict[str, str]) -> str:
     """The counts, and whether other tasks would stand on the page that is shown."""
     asked = TaskFilter.read(request.GET)
     counts = counts_of(asked)
-    has_news = shown.get("task_list") not in (None, _keys_version(asked, request.GET.get("page", ""), counts["found"]))
+    has_news = _has_news(asked, request.GET.get("page", ""), counts["found"], shown.get("task_list"))
     news_as_shown = shown.get("list_news", "0") == str(int(has_news))
     if shown.get("status_counts") == counts["counts_version"] and news_as_shown:
         return ""
@@ -147,12 +148,17 @@ def _changed_counts(request: HttpRequest, shown: dict[str, str]) -> str:
     return render_to_string("tasks/partials/list_poll.html", context, request=request)
 
 
-def _keys_version(asked: TaskFilter, page: str, count: int) -> str:
+def _has_news(asked: TaskFilter, page: str, count: int, shown: str | None) -> bool:
+    """Whether other tasks would stand on the page than what is `shown`."""
+
     def read() -> str:
         return htmx.version_of([row.record["pk"] for row in _paginate(_table(asked), page, count).object_list])
 
-    found: str = cache.get_or_set(f"keys:{htmx.version_of([asked, page, count])}", read, _SHARED)
-    return found
+    name = f"keys:{htmx.version_of([asked, page, count])}"
+    if shown is None or cache.get_or_set(name, read, _SHARED) == shown:
+        return False
+    # What was read for others may be older than the page. What is shared here was read for one that showed the same.
+    return bool(cache.get_or_set(f"{name}:{shown[:40]}", read, _SHARED) != shown)
 
 
 def _table(asked: TaskFilter) -> TaskTable:
@@ -231,10 +237,14 @@ def _facets(asked: TaskFilter) -> SafeString:
 
 def _own(request: HttpRequest) -> dict[str, Any]:
     """Return how this person looks at the list: columns, density, and the views that have a name."""
-    views = SavedView.objects.filter(Q(user=request.user.pk) | Q(shared=True)).order_by("name", "pk")
+    of_all = SavedView.objects.filter(shared=True).exclude(user=request.user.pk)
+    views = [
+        *SavedView.objects.filter(user=request.user.pk).order_by("name").values(*_VIEW)[:_VIEWS],
+        *of_all.order_by("name", "user__username").values(*_VIEW)[:_VIEWS],
+    ]
     preferences = Preference.objects.filter(user=request.user.pk).values("hidden", "density")
     return {
-        "views": list(views.values("pk", "user_id", "name", "query", "shared")[:_VIEWS]),
+        "views": views,
         "preference": next(iter(preferences), None) or Preference(),
         "columns": COLUMNS,
         "densities": Density.choices,

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from tasks.guards import places_used
-from tasks.matrix import FIVE, MATRIX, why_not
+from tasks.matrix import FIVE, MATRIX, VIEW, why_not
 from tasks.models import ResourceGroup, Task
 from tasks.statuses import Operation, Status
 from tasks.tables import page_of
@@ -22,7 +22,9 @@ from tasks.views.pulse import changed_pulse
 
 @require_GET
 def pulse(request: HttpRequest) -> HttpResponse:
-    """Answer the poll of what each page carries."""
+    """Answer the poll of what each page carries; to who may not see tasks there is nothing to tell."""
+    if not request.user.has_perm(VIEW):
+        return htmx.no_change()
     changed = changed_pulse(request, htmx.shown(request))
     if not changed:
         return htmx.no_change()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from tasks.filters import TaskFilter
+from tasks.matrix import OPERATE
 from tasks.models import Density, Preference, SavedView
 from tasks.views.access import may_view, way_back
 from tasks.views.listing import COLUMNS
@@ -44,7 +46,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
     elif not own.filter(name=name).exists() and own.count() >= _MOST_VIEWS:
         messages.error(request, f"You have {_MOST_VIEWS} views, and that is the most: delete one first.")
     else:
-        shared = request.POST.get("shared") == "1"
+        shared = request.POST.get("shared") == "1" and request.user.has_perm(OPERATE)
         SavedView.objects.update_or_create(user=request.user, name=name, defaults={"query": query, "shared": shared})
         messages.success(request, f"View {name} is saved{' for everybody' if shared else ''}.")
     response = redirect("tasks:list")
@@ -54,6 +56,10 @@ def save_view(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def delete_view(request: HttpRequest, view_id: int) -> HttpResponse:
+    """Forget a view of one's own; whoever may delete them in the admin may delete those that others shared, too."""
     may_view(request)
-    SavedView.objects.filter(user=request.user.pk, pk=view_id).delete()
+    deletable = Q(user=request.user.pk)
+    if request.user.has_perm("tasks.delete_savedview"):
+        deletable |= Q(shared=True)
+    SavedView.objects.filter(deletable, pk=view_id).delete()
     return redirect("tasks:list")

@@ -55,10 +55,11 @@ def take_snapshot(request: HttpRequest, task_id: int) -> HttpResponse:
     """Ask for a snapshot while the task goes on."""
     task = viewable_task(request, task_id)
     _must_operate(request)
-    if ask_for(task, timezone.now()):
+    if ask_for(task, timezone.now(), request.user.get_username()):
         messages.success(request, "A snapshot is asked for; it stands here once the engine has taken it.")
     else:
-        messages.error(request, f"Only a Running task takes a snapshot; {task.name} is {task.get_status_display()}.")
+        now = "between two attempts" if task.restart_at else str(task.get_status_display())
+        messages.error(request, f"Only a Running task takes a snapshot; {task.name} is {now}.")
     return redirect("tasks:snapshots", task.pk)
 
 
@@ -71,7 +72,7 @@ def pin_snapshot(request: HttpRequest, task_id: int, snapshot_id: int) -> HttpRe
     if snapshot is None:
         messages.error(request, "This snapshot is gone: newer ones took its place, or Stop or Run discarded it.")
     elif request.POST.get("pinned") != "1":
-        unpin(snapshot)
+        unpin(snapshot, request.user.get_username())
     elif not pin(snapshot, request.user.get_username()):
         messages.error(request, f"{MOST_PINNED} snapshots of a task can be pinned: let one go first.")
     return redirect("tasks:snapshots", task.pk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from django.core.cache import cache
@@ -47,7 +48,8 @@ class Seen(NamedTuple):
     group_capacity: int | None
     outcome: str | None
     requested_at: datetime | None
-    # From here on nothing changes without something above: a poll does without.
+    # From here on a poll does without: nothing changes unless something above does. But the kind of a connection, which
+    # changes only while nothing that runs uses it: that shows when the page is loaded next.
     restart_limit: int = 0
     source_kind: str | None = None  # None: there is no such connection
     target_kind: str | None = None
@@ -70,7 +72,11 @@ _COLUMNS: Final = {
     "has_snapshot": Exists(Snapshot.objects.filter(task=OuterRef("pk"), unusable="").order_by()),
 }
 _SHOWN: Final = [_COLUMNS.get(name, name) for name in Seen._fields]
-_POLLED: Final = _SHOWN[: Seen._fields.index("restart_limit")]
+_FIELDS: Final = Seen._fields[: Seen._fields.index("restart_limit")]
+_POLLED: Final = _SHOWN[: len(_FIELDS)]
+#: By the others that a poll reads a row changes only now and then: see `version`.
+_APART: Final = {"observed_at", "group_capacity", "requested_at"}
+_AS_READ: Final = itemgetter(*(n for n, name in enumerate(_FIELDS) if name not in _APART))
 
 
 #: Seconds: with the interval of the polls less than the two in which everybody sees what one person did.
@@ -110,7 +116,7 @@ def version(seen: Seen, group_used: int, now: datetime) -> str:
     shown_at = seen.observed_at if is_unknown or is_unheard(seen, now) else None
     # Of a group that is full its refusals say how full.
     places = (group_used, seen.group_capacity) if is_full else ()
-    return version_of([*seen[:16], *seen[17:24], seen.outcome, shown_at, places, age])
+    return version_of([*_AS_READ(seen), shown_at, places, age])
 
 
 def is_unheard(task: Task | Seen, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
@@ -15,6 +16,8 @@ from tasks.models.fields import SecretUnreadable
 from tasks.submission import check_task
 from tasks.worker import specs
 from tasks.worker.sweeps import Engines
+
+log = logging.getLogger(__name__)
 
 MOST: Final = 5
 KEPT: Final = timedelta(hours=1)
@@ -31,6 +34,10 @@ def answer_lookups(engines: Engines) -> None:
             problem = str(error)
         except Connection.DoesNotExist:
             problem = "This connection does not exist any more."
+        except Exception:
+            # What nobody thought of must not come up again at each pass, before all the others.
+            log.exception("Look-up %s failed", lookup.pk)
+            problem = "The worker could not look this up; its log says why."
         Lookup.objects.filter(pk=lookup.pk, answered_at__isnull=True).update(
             answered_at=timezone.now(), found=found, problem=problem
         )
@@ -42,12 +49,18 @@ def forget_lookups() -> None:
 
 def _objects(asked: dict[str, str], engines: Engines) -> tuple[list[Any], str]:
     found = engines("local").look_up(specs.connection_spec(_connection(asked)), "")
-    return list(found.objects), found.problem
+    return [_plain(name) for name in found.objects], found.problem
 
 
 def _columns(asked: dict[str, str], engines: Engines) -> tuple[list[Any], str]:
     found = engines("local").look_up(specs.connection_spec(_connection(asked)), asked["object"])
-    return [asdict(column) for column in found.columns], found.problem
+    columns = [asdict(column) for column in found.columns]
+    return [column | {"name": _plain(column["name"])} for column in columns], found.problem
+
+
+def _plain(name: str) -> str:
+    """A file can name a column with a NUL in it, which PostgreSQL keeps in no text."""
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _connection(asked: dict[str, str]) -> Connection:

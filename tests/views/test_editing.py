@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from django.test import Client
+from django.utils import timezone
 
 from tasks.models import Attempt, Lookup, Task, TaskTag
 from tasks.statuses import Status
@@ -123,6 +125,22 @@ def test_an_engine_that_does_not_answer_is_said(configurer: Client) -> None:
     step(configurer, "/tasks/new/", page, "look", source="shop")
     lookups.answer_lookups(lambda kind: engine)
     assert Lookup.objects.get().problem == "The fake engine does not answer."
+
+
+def test_one_look_up_that_nobody_thought_of_does_not_hold_up_the_others(configurer: Client) -> None:
+    class Odd(FakeEngine):
+        def look_up(self, connection: Any, object_name: str) -> Any:
+            if connection.name == "warehouse":
+                raise KeyError("nobody thought of this")
+            return replace(super().look_up(connection, object_name), objects=("a\0b",))
+
+    user = make_user("vera")
+    for name in ("warehouse", "shop"):
+        Lookup.objects.create(user=user, kind="objects", asked={"connection": name}, asked_at=timezone.now())
+    lookups.answer_lookups(lambda kind: Odd())
+    first, second = Lookup.objects.order_by("pk")
+    assert "its log says why" in first.problem
+    assert second.found == ["a\N{REPLACEMENT CHARACTER}b"]
 
 
 def test_a_look_up_is_its_askers_alone(configurer: Client, client: Client) -> None:

@@ -6,13 +6,16 @@ import re
 from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.conf import settings as configured
+from django.core.cache import cache, caches
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
-from tasks.models import Connection, ResourceGroup, SavedView, Task, TaskTag
+from tasks.models import Connection, OperationRequest, ResourceGroup, SavedView, Task, TaskTag
 from tasks.statuses import Status
+from tasks.urls import urlpatterns
 from tasks.views.listing import COLUMNS
 from tests.factories import make_snapshot, make_task, make_user
 
@@ -157,11 +160,37 @@ def test_views_are_saved_shared_and_deleted_by_their_owner(operator: Client) -> 
     view = SavedView.objects.get()
     assert (view.query, view.shared) == ("q=x", False)
     assert "name: give the view a name" in text(operator.post("/tasks/views/", {"name": " "}, follow=True))
+    for n in range(40):
+        SavedView.objects.create(user=make_user(f"other-{n}"), name=f"A {n:02}", shared=True)
+    assert ">Broken</a>" in text(operator.get("/tasks/"))  # others' do not crowd out one's own
+    SavedView.objects.exclude(pk=view.pk).delete()
     SavedView.objects.update(shared=True)
     operator.force_login(make_user("vera", "view_task"))
     assert "Broken" in text(operator.get("/tasks/"))
     operator.post(f"/tasks/views/{view.pk}/delete/")
     assert SavedView.objects.count() == 1  # it is not hers
+    operator.post("/tasks/views/", {"name": "For all", "shared": "1"})
+    assert not SavedView.objects.filter(name="For all", shared=True).exists()  # that is for who operates
+    operator.force_login(make_user("root", is_superuser=True))
+    assert "Delete view Broken of olga" in text(operator.get("/tasks/"))
+    operator.post(f"/tasks/views/{view.pk}/delete/")
+    assert not SavedView.objects.filter(pk=view.pk).exists()
+
+
+def test_what_is_rendered_for_one_is_not_shown_to_who_may_do_less(operator: Client, settings: Any) -> None:
+    settings.CACHES = {name: {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"} for name in configured.CACHES}
+    make_task("orders", status=Status.RUNNING)
+    viewer = Client()
+    viewer.force_login(make_user("vera", "view_task"))
+    seen = [versions(text(client.get("/tasks/"))) for client in (operator, viewer)]
+    Task.objects.update(rows_read=5)
+    rows = [
+        text(client.get(f"/tasks/rows/?v={shown}", headers=HTMX))
+        for client, shown in zip((operator, viewer), seen, strict=True)
+    ]
+    assert ["You may not pause tasks" in row for row in rows] == [False, True]
+    for cached in caches.all():
+        cached.clear()
 
 
 def test_counts_are_kept_for_some_seconds(operator: Client, settings: Any) -> None:
@@ -234,17 +263,37 @@ def test_names_are_escaped(operator: Client) -> None:
     assert "<script>alert" not in page
 
 
+#: Of anybody: whether the console lives, and what each page polls.
+_OPEN = {"healthz", "readyz"}
+
+
+def addresses_of(task: Task) -> list[str]:
+    """One address for each pattern that the console has."""
+    fill = {"task_id": task.pk, "operation": "pause", "form": "csv", "act": "acknowledge"}
+    found = []
+    for pattern in urlpatterns:
+        needed = pattern.pattern.regex.groupindex if pattern.name == "audit_file" else pattern.pattern.converters
+        found.append(reverse(f"tasks:{pattern.name}", kwargs={name: fill.get(name, 1) for name in needed}))
+    return [address for address in found if address.strip("/") not in _OPEN]
+
+
 def test_every_page_wants_a_sign_in_and_the_right_to_see(client: Client) -> None:
-    task = make_task("orders")
-    addresses = ["/tasks/", "/tasks/rows/", f"/tasks/{task.pk}/", f"/tasks/{task.pk}/history/", "/matrix/", "/groups/"]
-    for address in addresses:
-        response = client.get(address)
-        assert (response.status_code, response.headers["Location"].partition("?")[0]) == (302, "/accounts/login/")
+    addresses = addresses_of(make_task("orders", status=Status.RUNNING))
+    assert len(addresses) > 40
+    for method in (client.get, client.post):
+        for address in addresses:
+            response = method(address)
+            assert (response.status_code, response.headers["Location"].partition("?")[0]) == (302, "/accounts/login/")
     client.force_login(make_user("nobody"))
-    for address in addresses:
-        response = client.get(address)
-        assert response.status_code == 403, address
-        assert "Ask an administrator" in text(response)
+    for method in (client.get, client.post):
+        for address in addresses:
+            response = method(address)
+            if address == "/pulse/" or response.status_code == 405:
+                assert not response.content.strip(), address
+                continue
+            assert response.status_code == 403, address
+            assert "Ask an administrator" in text(response)
+    assert not OperationRequest.objects.exists()
 
 
 def test_the_content_security_policy_is_strict(operator: Client) -> None:

@@ -126,13 +126,15 @@ def test_a_pinned_one_is_kept_when_the_engine_forgets_it(running: Task) -> None:
 def test_only_so_many_are_pinned(running: Task) -> None:
     made = [make_snapshot(running) for _ in range(snapshots.MOST_PINNED + 1)]
     assert [snapshots.pin(one, "olga") for one in made] == [True] * snapshots.MOST_PINNED + [False]
-    snapshots.unpin(made[0])
+    snapshots.unpin(made[0], "omar")
     assert snapshots.pin(made[-1], "olga")
+    told = list(StatusChange.objects.order_by("-pk").values_list("actor_name", "reason")[:2])
+    assert told == [("olga", "Pinned the snapshot at id = 10"), ("omar", "Let go of the snapshot at id = 10")]
 
 
 def test_a_snapshot_on_demand_is_asked_for_until_it_is_seen(engine: FakeEngine, running: Task) -> None:
     now = timezone.now()
-    assert snapshots.ask_for(running, now)
+    assert snapshots.ask_for(running, now, "olga")
     asking.ask_for_snapshots(lambda kind: engine)
     assert engine.calls[-1] == "snapshot"
     make_snapshot(running, kind="manual", taken_at=now, offset_text="id = 7")
@@ -143,7 +145,7 @@ def test_a_snapshot_on_demand_is_asked_for_until_it_is_seen(engine: FakeEngine, 
 
 
 def test_one_that_does_not_come_is_given_up_and_said(engine: FakeEngine, running: Task) -> None:
-    assert snapshots.ask_for(running, timezone.now() - timedelta(minutes=1))
+    assert snapshots.ask_for(running, timezone.now() - timedelta(minutes=1), "olga")
     asking.ask_for_snapshots(lambda kind: engine)
     running.refresh_from_db()
     assert running.snapshot_asked_at is None
@@ -151,8 +153,8 @@ def test_one_that_does_not_come_is_given_up_and_said(engine: FakeEngine, running
 
 
 def test_only_a_running_task_takes_one(running: Task) -> None:
-    assert not snapshots.ask_for(make_task("idle", status=Status.STOPPED), timezone.now())
-    assert snapshots.ask_for(running, timezone.now())
-    assert snapshots.ask_for(running, timezone.now())  # a double click
+    assert not snapshots.ask_for(make_task("idle", status=Status.STOPPED), timezone.now(), "olga")
+    assert snapshots.ask_for(running, timezone.now(), "olga")
+    assert snapshots.ask_for(running, timezone.now(), "olga")  # a double click
     Task.objects.update(restart_at=timezone.now())
-    assert not snapshots.ask_for(running, timezone.now())
+    assert not snapshots.ask_for(running, timezone.now(), "olga")
