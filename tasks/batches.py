@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from tasks.guards import Refusal, load_facts, refusal
 from tasks.impact import duplicates
+from tasks.matrix import MATRIX
 from tasks.models import Batch, BatchItem, ItemState, Snapshot, Task, WriteMode
 from tasks.operations import Actor
 from tasks.statuses import Operation
@@ -51,13 +52,16 @@ def _reason(why: Refusal) -> str:
 def forecast(operation: Operation, tasks: Sequence[Task], may: Callable[[str], bool]) -> Forecast:
     """Split `tasks` into those that allow `operation` now and those that don't, and add up what it means."""
     found = Forecast()
+    taken: Counter[str] = Counter()  # places that those before take in each group
     for begin in range(0, len(tasks), _CHUNK):
         chunk = tasks[begin : begin + _CHUNK]
         facts = load_facts(chunk, may)
         for task in chunk:
-            refused = refusal(operation, facts[task.pk])
+            its = facts[task.pk]
+            refused = refusal(operation, replace(its, group_used=its.group_used + taken[its.group_name]))
             if refused is None:
                 found.allowed.append(task)
+                taken[its.group_name] += MATRIX[operation].starts
             else:
                 found.refused.append((task, refused))
         _add_up(operation, [task for task in found.allowed if task.pk in facts], found)
@@ -156,7 +160,14 @@ def leave_out(batch: Batch, why: str, now: Any) -> int:
     return waiting.update(state=ItemState.CANCELLED, message=why, settled_at=now)
 
 
+def counts_of_many(found: Iterable[Batch]) -> dict[int, dict[ItemState, int]]:
+    """Return for each batch, by key, how many of its items stand where, in one query."""
+    keys = [batch.pk for batch in found]
+    rows = BatchItem.objects.filter(batch__in=keys).order_by().values_list("batch", "state")
+    counted = {(key, state): n for key, state, n in rows.annotate(n=Count("pk"))}
+    return {key: {state: counted.get((key, state.value), 0) for state in ItemState} for key in keys}
+
+
 def counts(batch: Batch) -> dict[ItemState, int]:
     """Return how many items stand where, in the order in which they come."""
-    rows = dict(batch.items.order_by().values_list("state").annotate(n=Count("pk")))
-    return {state: rows.get(state.value, 0) for state in ItemState}
+    return counts_of_many([batch])[batch.pk]

@@ -89,7 +89,7 @@ class TaskFilter:
     @property
     def fixed(self) -> list[tuple[str, str]]:
         """Return the part of `pairs` that the form of the list has no field for."""
-        return [(name, value) for name, value in self.pairs() if name in ("source", "target", "sort")]
+        return [(name, value) for name, value in self.pairs() if name in ("source", "target")]
 
     def query(self, **changes: Any) -> str:
         """Return the query string that asks for this, with `changes`."""

@@ -81,15 +81,19 @@ def places_used(groups: Collection[Any]) -> dict[str, int]:
     return dict(counted.values_list("group_id").annotate(n=Count("pk")))
 
 
+def not_allowed(operation: Operation, may: Callable[[str], bool]) -> str:
+    """Return why somebody may not do `operation` to any task; nothing where they may."""
+    if may(MATRIX[operation].permission):
+        return ""
+    return f"You may not {operation.label.lower()} tasks; ask an administrator for the right."
+
+
 def refusal(operation: Operation, facts: Facts) -> Refusal | None:
     """Return None where `operation` may be accepted now, else the reason why not."""
     if not facts.submitted:
         return Refusal("not_submitted", "This task is a draft; submit it first.")
-    row = MATRIX[operation]
-    if not facts.may(row.permission):
-        return Refusal(
-            "permission", f"You may not {operation.label.lower()} tasks; ask an administrator for the right."
-        )
+    if lacking := not_allowed(operation, facts.may):
+        return Refusal("permission", lacking)
     return _by_matrix(operation, facts) or _by_snapshot(operation, facts) or _by_group(operation, facts)
 
 

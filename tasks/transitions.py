@@ -11,6 +11,8 @@ from tasks.matrix import MATRIX
 from tasks.models import Lease, OperationRequest, StatusChange, Task
 from tasks.statuses import PausedHow, Status
 
+#: Measured only of what runs.
+LAGS: Final = ("lag_seconds", "lag_rows", "event_lag_ms")
 _SETTLED: Final = frozenset(Status) - {Status.OPERATING}
 
 #: Every change of status there is. An operation leads into Operating and out of it; the rest is what an engine
@@ -60,6 +62,8 @@ def move(
         "status_reason": reason,
         "paused_how": paused_how or "",
         "updated_at": now,
+        # What does not run is not measured: an old zero would say that it keeps up.
+        **({} if to in (Status.RUNNING, Status.OPERATING) else dict.fromkeys(LAGS)),
         **columns,
     }
     if to is Status.DETECTION_EXCEPTION:

@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
@@ -19,7 +20,7 @@ from tasks.audit import COLUMNS, KINDS, AuditFilter, Event, events, events_after
 from tasks.snapshots import moment
 from tasks.statuses import Channel, Operation, Outcome, Tone
 from tasks.views.access import may_view
-from tasks.views.ranges import RANGES, TimeRange, read_range
+from tasks.views.ranges import LONGEST, RANGES, TimeRange, read_range
 
 PER_PAGE: Final = 100
 #: Lines of a file; a longer range is downloaded in parts.
@@ -63,8 +64,20 @@ def _read(request: HttpRequest) -> tuple[AuditFilter, TimeRange | None, datetime
     now = timezone.now() + timedelta(seconds=1)
     if not any(request.GET.get(name) for name in ("range", "from", "to")):
         return asked, None, None, now
-    chosen = read_range(request.GET, time.time(), "24h")
+    chosen = read_range(_times(request), time.time(), "24h")
     return asked, chosen, moment(chosen.begin), moment(chosen.end + 1)
+
+
+def _times(request: HttpRequest) -> dict[str, str]:
+    """Return what decides on the range: one that is chosen by name goes before the ends that still stand beside it."""
+    given = {name: request.GET.get(name, "") for name in ("range", "from", "to")}
+    if given["range"] in RANGES:
+        return {"range": given["range"]}
+    if given["to"] and not given["from"]:
+        given["from"] = "2000-01-01"  # of an end that can't be read it is the end that will be named
+        with suppress(ValueError, OverflowError):
+            given["from"] = (datetime.fromisoformat(given["to"]) - timedelta(seconds=LONGEST)).isoformat()
+    return given
 
 
 def _row(event: Event) -> dict[str, Any]:
@@ -73,10 +86,12 @@ def _row(event: Event) -> dict[str, Any]:
 
 
 @require_GET
-def history_file(request: HttpRequest, form: str) -> StreamingHttpResponse:
+def history_file(request: HttpRequest, form: str) -> HttpResponse | StreamingHttpResponse:
     """What the page would show, all of it, as CSV or as JSON lines; the latest first."""
     may_view(request)
-    asked, _, begin, end = _read(request)
+    asked, chosen, begin, end = _read(request)
+    if chosen is not None and chosen.problem:
+        return HttpResponse(f"{chosen.problem}\n", status=400, content_type="text/plain; charset=utf-8")
     found = islice(events(asked, begin, end), MOST)
     lines = _csv_lines(found) if form == "csv" else _json_lines(found)
     kind = "text/csv" if form == "csv" else "application/json"

@@ -34,8 +34,12 @@ def _viewable_batch(request: HttpRequest, batch_id: int) -> Batch:
 def batch_list(request: HttpRequest) -> HttpResponse:
     may_view(request)
     page = page_of(Batch.objects.order_by("-pk"), request.GET.get("page", ""))
-    rows = [{"it": batch, "operation": Operation(batch.operation)} for batch in page.object_list]
-    return render(request, "tasks/batches.html", {"rows": rows, "page": page})
+    counted = batches.counts_of_many(page.object_list)
+    rows = [
+        {"it": batch, "operation": Operation(batch.operation), "counts": _some(counted[batch.pk])}
+        for batch in page.object_list
+    ]
+    return _page(request, "tasks/batches.html", ["batch_list"], {"rows": rows, "page": page})
 
 
 @require_GET
@@ -57,15 +61,22 @@ def batch_page(request: HttpRequest, batch_id: int) -> HttpResponse:
         **_progress(batch),
         "may": _may(request, batch),
     }
-    regions = [
-        htmx.region(request, name, f"tasks/partials/{name}.html", context, oob=htmx.wants_fragment(request))
-        for name in ("batch_progress", "batch_items")
-    ]
-    if htmx.wants_fragment(request):
-        shown = htmx.shown(request)
-        changed = [region for region in regions if shown.get(region["id"]) != region["version"]]
-        return render(request, "tasks/partials/accepted.html", {"regions": changed}) if changed else htmx.no_change()
-    return render(request, "tasks/batch.html", {**context, "regions": regions})
+    return _page(request, "tasks/batch.html", ["batch_progress", "batch_items"], context)
+
+
+def _page(request: HttpRequest, template: str, names: list[str], context: dict[str, Any]) -> HttpResponse:
+    """Render a page of regions; for its own poll those of them that changed."""
+    is_poll = htmx.wants_fragment(request)
+    regions = [htmx.region(request, name, f"tasks/partials/{name}.html", context, oob=is_poll) for name in names]
+    if not is_poll:
+        return render(request, template, {**context, "regions": regions})
+    shown = htmx.shown(request)
+    changed = [region for region in regions if shown.get(region["id"]) != region["version"]]
+    return render(request, "tasks/partials/accepted.html", {"regions": changed}) if changed else htmx.no_change()
+
+
+def _some(counted: dict[ItemState, int]) -> list[dict[str, Any]]:
+    return [{"state": state, "count": n} for state, n in counted.items() if n]
 
 
 def _row(item: Any) -> dict[str, Any]:
@@ -81,8 +92,10 @@ def _progress(batch: Batch) -> dict[str, Any]:
     total = sum(counted.values())
     done = total - counted[ItemState.WAITING] - counted[ItemState.ASKED]
     return {
-        "counts": [{"state": state, "count": n} for state, n in counted.items() if n],
+        "counts": _some(counted),
         "total": total,
+        # Those that were refused in the preview were never to be asked for.
+        "asked": total - batch.items.filter(state=ItemState.REFUSED, asked_at__isnull=True).count(),
         "done": done,
         "waiting": counted[ItemState.WAITING],
         "retriable": sum(counted[state] for state in RETRIED) if batch.finished_at else 0,

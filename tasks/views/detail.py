@@ -62,12 +62,20 @@ def shell(request: HttpRequest, task: Task, tab: str, **context: Any) -> dict[st
 
 def live_regions(request: HttpRequest, task: Task, names: Collection[str], *, oob: bool = True) -> list[dict[str, Any]]:
     """Render the wanted regions of the task page. Unknown names are left out: they come from a query."""
-    makers = {"task_header": _header, "task_overview": _overview}
+    makers = {"task_header": _header, "task_overview": _overview, "snapshot_news": _snapshot_news}
     return [
         htmx.region(request, name, f"tasks/partials/{name}.html", make(request, task), oob=oob)
         for name, make in makers.items()
         if name in names
     ]
+
+
+def _snapshot_news(request: HttpRequest, task: Task) -> dict[str, Any]:
+    """What came since the page was made, whose newest snapshot `newest` is: told, not forced into the table."""
+    newest = request.GET.get("newest", "")
+    known = newest.isascii() and newest.isdigit() and len(newest) < 19
+    newer = Snapshot.objects.filter(task=task, pk__gt=int(newest)).count() if known else 0
+    return {"task": task, "newer": newer}
 
 
 def _header(request: HttpRequest, task: Task) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
+from tasks.guards import not_allowed
 from tasks.locale import separators, written
 from tasks.matrix import MATRIX
 from tasks.models import Density, Preference, SavedView, Task, WriteMode
@@ -73,7 +74,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
         "query": asked.query(),
         "kept": [(name, value) for name, value in asked.pairs() if name != "sort"],
         "keys_version": htmx.version_of(keys),
-        "operations": list(Operation),
+        "operations": [(operation, not_allowed(operation, request.user.has_perm)) for operation in Operation],
         **counts,
         "here": asked.query(page=page.number),
     }

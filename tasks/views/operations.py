@@ -13,9 +13,9 @@ from tasks.forms import OperationForm
 from tasks.guards import Refusal, load_facts, refusal, wrong_snapshot
 from tasks.impact import impact_of, load_ledger
 from tasks.matrix import MATRIX
-from tasks.models import Task
+from tasks.models import OperationRequest, Task
 from tasks.operations import Actor, OperationRefused, accept
-from tasks.statuses import Channel, Operation, Status
+from tasks.statuses import Channel, Operation, Outcome, Status
 from tasks.views import htmx
 from tasks.views.access import named_operation, viewable_task
 from tasks.views.detail import live_regions
@@ -37,7 +37,7 @@ def operation_dialog(request: HttpRequest, task_id: int, operation: str) -> Http
     if not form.is_valid():
         return _show(request, task, asked, form, None, status=422)
     try:
-        accept(
+        accepted = accept(
             task_id=task.pk,
             operation=asked,
             actor=Actor.of(request.user),
@@ -50,7 +50,7 @@ def operation_dialog(request: HttpRequest, task_id: int, operation: str) -> Http
     except OperationRefused as refused:
         # The look above is older than the refusal: show the task as the refusal saw it.
         return _show(request, viewable_task(request, task_id), asked, form, refused.refusal, status=409)
-    return _accepted(request, task, asked)
+    return _accepted(request, task, accepted)
 
 
 def _show(
@@ -76,10 +76,15 @@ def _show(
     return htmx.page_or_fragment(request, "tasks/operation.html", fragment, context, status=status)
 
 
-def _accepted(request: HttpRequest, task: Task, operation: Operation) -> HttpResponse:
-    said = f"{operation.label} of {task.name} is requested."
+def _accepted(request: HttpRequest, task: Task, accepted: OperationRequest) -> HttpResponse:
+    label, is_new = Operation(accepted.operation).label, accepted.outcome == Outcome.OPEN
+    said = f"{label} of {task.name} is requested."
+    if not is_new:
+        # A form that was sent before, out of the browser's history: it gets its first answer again.
+        earlier = f"{accepted.requested_at:%H:%M} UTC: {Outcome(accepted.outcome).label}"
+        said = f"This form was sent before, at {earlier}. Nothing was asked for now; open it anew."
     if not htmx.wants_fragment(request):
-        messages.success(request, said)
+        (messages.success if is_new else messages.warning)(request, said)
         return redirect(task)
     rows = build_rows(Task.objects.filter(pk=task.pk), request.user.has_perm)
     context: dict[str, Any] = {"rows": render_rows(rows, oob=True)}
@@ -89,4 +94,4 @@ def _accepted(request: HttpRequest, task: Task, operation: Operation) -> HttpRes
     response = render(request, "tasks/partials/accepted.html", context)
     # The dialog's own content is left alone: it closes, and what changed behind it is swapped out of band.
     response["HX-Reswap"] = "none"
-    return htmx.settle(response, closeDialog={}, toast={"text": said, "tone": "good"})
+    return htmx.settle(response, closeDialog={}, toast={"text": said, "tone": "good" if is_new else "bad"})

@@ -19,9 +19,10 @@ from tasks.models import Attempt, Connection, OperationRequest, ResourceGroup, R
 from tasks.runs import settings_of
 from tasks.snapshots import MOST_PINNED, ask_for, moment, pin, unpin
 from tasks.statuses import Operation, Status
+from tasks.submission.writing import tags_of
 from tasks.tables import page_of
 from tasks.views.access import viewable_task
-from tasks.views.detail import shell
+from tasks.views.detail import live_regions, shell
 from tasks.views.ranges import RANGES, read_range
 from tasks.views.timeline import timeline_of
 
@@ -41,6 +42,8 @@ def snapshots(request: HttpRequest, task_id: int) -> HttpResponse:
         rows.append({"it": snapshot, "replay": replay, "duplicates": duplicates(task, replay), "is_next": next_one})
     facts = load_facts([task], request.user.has_perm)[task.pk]
     context = {
+        "regions": live_regions(request, task, ["task_header", "snapshot_news"], oob=False),
+        "live_query": f"newest={max((row['it'].pk for row in rows), default=0)}",
         "rows": rows,
         "page": page,
         "may_operate": request.user.has_perm(OPERATE),
@@ -56,7 +59,7 @@ def take_snapshot(request: HttpRequest, task_id: int) -> HttpResponse:
     task = viewable_task(request, task_id)
     _must_operate(request)
     if ask_for(task, timezone.now(), request.user.get_username()):
-        messages.success(request, "A snapshot is asked for; it stands here once the engine has taken it.")
+        messages.success(request, "A snapshot is asked for.")
     else:
         now = "between two attempts" if task.restart_at else str(task.get_status_display())
         messages.error(request, f"Only a Running task takes a snapshot; {task.name} is {now}.")
@@ -152,6 +155,7 @@ def configuration(request: HttpRequest, task_id: int) -> HttpResponse:
     context = {
         "source": connections.get(task.source_connection_id or ""),
         "target": connections.get(task.target_connection_id or ""),
+        "tags": tags_of(task),
         "group": ResourceGroup.objects.filter(name=task.group_id).first(),
         "source_options": sorted(task.source_options.items()) if isinstance(task.source_options, dict) else [],
     }

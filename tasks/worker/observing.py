@@ -13,9 +13,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from tasks import runs, snapshots
-from tasks.engines.base import EngineState, Fault, Observation, SnapshotInfo
+from tasks.engines.base import ALIVE, EngineState, Fault, Observation, SnapshotInfo
 from tasks.models import DirtyRow, OperationRequest, Run, Snapshot, Task
 from tasks.statuses import Outcome, Status
+from tasks.transitions import LAGS
 
 _COUNTERS = (
     "rows_read",
@@ -115,8 +116,10 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     if observation.state is EngineState.ABSENT:
         return values
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
-    for name in ("offset_text", "lag_seconds", "lag_rows", "delivery_ms", "event_lag_ms", "log_n"):
+    for name in ("offset_text", "delivery_ms", "log_n", *LAGS):
         values[name] = getattr(observation, name)
+    if task.status not in (Status.RUNNING, Status.OPERATING) and observation.state not in ALIVE:
+        values |= dict.fromkeys(LAGS)  # the last that was measured says nothing of now
     values["phase"] = asdict(observation.phase) if observation.phase else None
     if observation.snapshots:
         newest = observation.snapshots[0]

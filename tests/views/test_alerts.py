@@ -142,7 +142,7 @@ def test_every_page_carries_the_number_of_open_alerts(viewer: Client) -> None:
     assert 'data-value="1"' in text(viewer, poll)
     with CaptureQueriesContext(connection) as queries:
         viewer.get(poll)
-    assert len(queries) <= 3
+    assert len(queries) <= 5  # two more than where nothing is told: may they see it?
 
 
 def test_the_list_is_for_those_who_may_see_tasks(client: Client) -> None:

@@ -75,6 +75,8 @@ def test_everything_stands_in_one_order_the_latest_first(viewer: Client, past: T
         ("channel=api", ["operation"]),
         ("range=1h", ["alert", "system", "operation", "operation"]),
         ("from=2020-01-01T00:00&to=2020-01-02T00:00", []),
+        ("to=2020-01-02T00:00", []),
+        ("range=1h&from=2020-01-01T00:00&to=2020-01-02T00:00", ["alert", "system", "operation", "operation"]),
         ("kind=nonsense&outcome=nonsense&after=nonsense&task=%00", ["alert", "system", "operation", "operation"]),
     ],
 )
@@ -116,6 +118,14 @@ def test_the_same_as_files(viewer: Client, past: Task) -> None:
     found = json.loads(b"".join(viewer.get("/history.json")))  # type: ignore[arg-type]
     assert [event["kind"] for event in found] == ["alert", "system", "operation", "operation"]
     assert found[-1]["outcome"] == "open"
+
+
+def test_a_range_that_can_not_be_read_gives_no_file_instead_of_another_one(viewer: Client, past: Task) -> None:
+    for query in ("from=garbage", "to=garbage", "range=nonsense"):
+        answer = viewer.get(f"/history.csv?{query}")
+        assert answer.status_code == 400
+        assert text(viewer, f"/history.csv?{query}").startswith(f"{query.partition('=')[0]}: ")
+        assert "Shown is the last 24 h" in text(viewer, f"/history/?{query}")
 
 
 def test_it_costs_the_same_however_much_happened(viewer: Client) -> None:

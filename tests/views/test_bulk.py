@@ -11,7 +11,7 @@ from django.test import Client
 from tasks.models import Batch, BatchItem, OperationRequest, Task
 from tasks.statuses import Operation, Outcome, Status
 from tasks.worker import batching
-from tests.factories import make_snapshot, make_task, make_user
+from tests.factories import make_group, make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +43,17 @@ def test_the_preview_splits_into_what_will_run_and_what_will_be_refused(operator
     assert 'data-refused-count="1"' in page
     assert "Pause is for tasks in status Running; this one is Stopped." in page
     assert ">idle</a>" in page
+
+
+def test_the_preview_knows_that_a_group_has_only_so_many_places(operator: Client) -> None:
+    make_group("small", capacity=3)
+    make_task("there", status=Status.RUNNING, group_id="small")
+    for n in range(4):
+        make_task(f"t{n}", group_id="small")
+    make_task("elsewhere")
+    page = text(operator, "/tasks/operations/run/?status=initialize&all=1")
+    assert "Run: 3 of 5 tasks" in page
+    assert "Resource group small is full: 3 of 3 places are taken." in page
 
 
 def test_the_preview_adds_up_what_a_forced_pause_will_replay(operator: Client) -> None:
@@ -125,7 +136,14 @@ def test_it_is_cancelled_and_what_failed_asked_for_again(operator: Client) -> No
     again = operator.post("/tasks/operations/pause/", form_of(page))["Location"]
     assert text(operator, again).count("data-item=") == 2
     assert f'again for those of <a href="{path}">' in text(operator, again)
-    assert "Pause of many" in text(operator, "/tasks/batches/")
+    page = text(operator, "/tasks/batches/")
+    assert "1 succeeded, 2 not begun" in page
+    version = re.search(r'id="batch_list" data-version="(\w+)"', page)
+    assert version is not None
+    poll = f"/tasks/batches/?v=batch_list.{version[1]}"
+    assert operator.get(poll, headers=HTMX).status_code == 204
+    batching.carry_on()
+    assert 'id="batch_list"' in text(operator, poll, headers=HTMX)
 
 
 def test_those_that_came_after_the_look_are_not_asked_for_unseen(operator: Client) -> None:

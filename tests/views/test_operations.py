@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from tasks.models import OperationRequest, Task
 from tasks.statuses import Operation, Outcome, Status
@@ -55,6 +56,21 @@ def test_plain_forms_do_it_without_htmx(operator: Client) -> None:
     request = OperationRequest.objects.get()
     assert (request.start_position, request.reason, request.actor_name) == ("latest", "first light", "olga")
     assert "Run of orders is requested." in text(operator.get(f"/tasks/{task.pk}/"))
+
+
+def test_a_form_that_was_sent_before_says_what_came_of_it(operator: Client) -> None:
+    """Out of the browser's history: nobody may take its first answer for a new one."""
+    task = make_task("orders", status=Status.RUNNING)
+    sent = {"key": "k"}
+    operator.post(address(task, "pause"), sent)
+    OperationRequest.objects.update(outcome=Outcome.SUCCEEDED, settled_at=timezone.now())
+    Task.objects.update(status=Status.RUNNING)
+    operator.post(address(task, "pause"), sent)
+    page = text(operator.get(f"/tasks/{task.pk}/"))
+    assert "This form was sent before, at " in page
+    assert "Nothing was asked for now; open it anew." in page
+    answer = operator.post(address(task, "pause"), sent, headers=HTMX)
+    assert '"tone": "bad"' in answer.headers["HX-Trigger-After-Swap"]
 
 
 def test_htmx_gets_the_row_back_and_closes_the_dialog(operator: Client) -> None:

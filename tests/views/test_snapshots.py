@@ -79,7 +79,21 @@ def test_one_is_taken_on_demand_while_the_task_runs(operator: Client, paused: Ta
     running = make_task("running", status=Status.RUNNING)
     answer = operator.post(f"/tasks/{running.pk}/snapshots/take/", follow=True).content.decode()
     assert "A snapshot is asked for" in answer
-    assert "One was asked for" in answer
+    assert "A snapshot was asked for" in answer
+
+
+def test_what_came_since_the_page_was_made_is_told_not_forced_in(operator: Client, paused: Task) -> None:
+    page = operator.get(f"/tasks/{paused.pk}/snapshots/").content.decode()
+    live = re.search(r'hx-get="(/tasks/\d+/live/\?newest=\d+)"', page)
+    version = re.search(r'id="snapshot_news" data-version="(\w+)"', page)
+    assert live is not None
+    assert version is not None
+    poll = f"{live[1]}&v=snapshot_news.{version[1]}"
+    htmx = {"HX-Request": "true"}
+    assert operator.get(poll, headers=htmx).status_code == 204
+    make_snapshot(paused)
+    assert "Show 1 newer snapshot</a>" in operator.get(poll, headers=htmx).content.decode()
+    assert "Show" not in operator.get(live[1].replace("newest=", "newest=x") + "&v=snapshot_news.0").content.decode()
 
 
 def test_the_history_tells_how_many_rows_were_replayed_beside_the_forecast(operator: Client) -> None:

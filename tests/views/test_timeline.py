@@ -26,7 +26,7 @@ from tests.factories import make_task
 def test_it_begins_where_a_young_task_does(operator: Client, age: timedelta, range_: str) -> None:
     task = make_task(submitted_at=timezone.now() - age)
     page = operator.get(f"/tasks/{task.pk}/history/").content.decode()
-    assert re.findall(r'aria-current="true"[^>]*>([^<]+)<', page) == [range_]
+    assert re.findall(r'class="chip" href="[^"]*" aria-current="true"[^>]*>([^<]+)<', page) == [range_]
 
 
 @pytest.mark.django_db

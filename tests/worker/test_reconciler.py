@@ -133,6 +133,20 @@ def test_stop_discards_snapshots_offsets_and_figures_but_not_history(
     assert StatusChange.objects.filter(task=task).count() == 4
 
 
+def test_what_does_not_run_shows_no_lag(engine: FakeEngine, steps: Steps, running: Task) -> None:
+    engine.show(ref_of(running), EngineState.RUNNING, lag_seconds=0.0, lag_rows=0, event_lag_ms=4.0)
+    observing.record_many([(running, engine.observe([ref_of(running)])[ref_of(running)])])
+    running.refresh_from_db()
+    assert (running.lag_seconds, running.lag_rows) == (0.0, 0)
+    ask(running, Operation.PAUSE)
+    steps(running)
+    engine.show(
+        ref_of(running), EngineState.PAUSED, lag_seconds=0.0, lag_rows=0, snapshots=(snapshot_info(ref_of(running), 9),)
+    )
+    task = steps(running)
+    assert (task.status, task.lag_seconds, task.lag_rows, task.event_lag_ms) == (Status.PAUSED, None, None, None)
+
+
 def test_a_second_run_gets_the_next_number(engine: FakeEngine, steps: Steps, running: Task) -> None:
     ask(running, Operation.STOP)
     task = steps(running)
