@@ -121,6 +121,9 @@ class TaskForm(forms.ModelForm):
             self._set_initial(name, ", ".join(value) if isinstance(value, list) else value)
         self._set_initial("key", ", ".join(task.target_key))
         self._set_initial("tags", ", ".join(tags_of(task)) if task.pk else "")
+        for name in ("source_object", "target_object"):
+            if name in self.fields:  # what a look-up found is offered there
+                self.fields[name].widget.attrs |= {"list": "found-objects", "autocomplete": "off"}
         self._set_initial("seen", fingerprint(task) if task.pk else "")
 
     def _set_initial(self, field: str, value: Any) -> None:
@@ -129,12 +132,15 @@ class TaskForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if self.errors:
-            return cleaned
-        plan, problems = check_task(self._as_submitted(cleaned))
+        # With what is missing yet filled in: a step says what is wrong in it before the next one is asked.
+        wrong = set(self.errors)
+        plan, problems = check_task(self._as_submitted({**dict.fromkeys(wrong, ""), **cleaned}))
         for problem in problems:
-            field = _FIELDS.get(problem.place, problem.place)
-            self.add_error(field if field in self.fields else None, problem.sentence)
+            field = _FIELDS.get(problem.place.partition("[")[0], problem.place.partition("[")[0])
+            if field not in wrong:
+                self.add_error(field if field in self.fields else None, problem.sentence)
+        if wrong:
+            return cleaned
         if self.instance.pk:
             self._compare(Task.objects.get(pk=self.instance.pk), plan)
         cleaned["plan"] = plan
@@ -154,7 +160,7 @@ class TaskForm(forms.ModelForm):
             self.add_error(
                 None,
                 f"Somebody has changed {stored.name} since you opened it. Yours differs from it in "
-                f"{', '.join(_spoken(name) for name in changed)}. Look at it; or go on, and write yours over it.",
+                f"{', '.join(spoken(name) for name in changed)}. Look at it; or go on, and write yours over it.",
             )
 
     def as_submission(self) -> dict[str, Any]:
@@ -192,7 +198,8 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _spoken(field: str) -> str:
+def spoken(field: str) -> str:
+    """Return a field's name as people say it."""
     return field.removesuffix("_id").replace("_", " ")
 
 

@@ -14,8 +14,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from tasks.models import Connection, ConnectionKind, Lookup, LookupKind, Task
+from tasks.statuses import Status
 from tasks.submission import Change, SubmissionInvalid, write_task
-from tasks.task_forms import ChangedMeanwhile, TaskForm, as_submitted, save_task
+from tasks.submission.writing import AT_ANY_TIME, HARMLESS, why_unchangeable
+from tasks.task_forms import ChangedMeanwhile, TaskForm, as_submitted, save_task, spoken
 from tasks.views import htmx
 from tasks.views.access import may_view, viewable_task
 
@@ -122,7 +124,7 @@ def _save(request: HttpRequest, task: Task | None, form: TaskForm) -> HttpRespon
     try:
         if task is not None:
             changed = save_task(task, plan, actor, seen=form.cleaned_data["seen"])
-            said = f"{task.name} is changed: {', '.join(changed)}." if changed else "Nothing was changed."
+            said = f"{task.name} is changed: {', '.join(map(spoken, changed))}." if changed else "Nothing was changed."
         else:
             with transaction.atomic():
                 write_task(plan, Change("task", plan.name, "created"), actor)
@@ -188,10 +190,19 @@ def _show(
 ) -> HttpResponse:
     kind = Connection.objects.filter(name=form["source"].value() or "").values_list("kind", flat=True).first()
     hidden = {name for name, kinds in _BY_KIND.items() if kind not in kinds}
-    shown = [form[name] for name in STEPS[step][1] if name in form.fields and name not in hidden]
+    names = [name for name in STEPS[step][1] if name in form.fields and name not in hidden]
+    if status == 200 and form.is_bound and step != REVIEW:
+        # Nobody has answered this step yet: what is missing in it is no mistake.
+        for name in names:
+            form.errors.pop(name, None)
+    first_wrong = next((name for name in names if form.is_bound and name in form.errors), None)
+    if first_wrong:
+        form.fields[first_wrong].widget.attrs["autofocus"] = True
+    shown = [form[name] for name in names]
     context = {
         "task": task,
         "form": form,
+        "fixed": _what_is_fixed(task),
         "steps": [words for words, _, _ in STEPS],
         "step": step,
         "is_review": step == REVIEW,
@@ -203,6 +214,15 @@ def _show(
         "text": _as_yaml(form.as_submission()) if step == REVIEW and form.is_bound and form.is_valid() else "",
     }
     return render(request, "tasks/edit.html", context, status=status)
+
+
+def _what_is_fixed(task: Task | None) -> str:
+    """Say before anybody has answered three steps what the status of `task` lets nobody change."""
+    if task is None or why_unchangeable(task, ["source_object"]) is None:
+        return ""
+    free = AT_ANY_TIME if task.status in (Status.RUNNING, Status.OPERATING) else HARMLESS
+    may = ", ".join(sorted(name.replace("_", " ") for name in free))
+    return f"{task.name} is {task.get_status_display()}: only {may} can be changed now."
 
 
 def _as_yaml(submitted: dict[str, Any]) -> str:

@@ -89,14 +89,31 @@ def test_what_is_wrong_stays_in_its_step_and_back_loses_nothing(configurer: Clie
     assert status == 422
     assert "This field is required" in page
     _, page = step(configurer, path, page, source="shop", source_object="orders")
-    _, page = step(configurer, path, page, target="warehouse", target_object="copy", write_mode="upsert")
-    status, page = step(configurer, path, page, name="a", group_name="local")
+    assert 'class="problem"' not in page  # nobody has answered the second step yet
+    status, page = step(configurer, path, page, target="warehouse", target_object="copy", write_mode="upsert")
     assert status == 422
     assert "Upsert writes by key" in page
+    assert re.search(r'name="key"[^>]* autofocus', page)
+    assert 'aria-describedby="id_key_helptext id_key_error"' in page
+    assert 'id="id_key_error"' in page
     assert re.findall(r'<li aria-current="step">([^<]*)', page) == ["Target"]
     _, page = step(configurer, path, page, "back", back="0")
     assert fields(page)["source_object"] == "orders"
     assert fields(page)["target_object"] == "copy"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (Status.STOPPED, ""),
+        (Status.RUNNING, "orders is Running: only description, owner, tags can be changed now."),
+        (Status.PAUSED, "orders is Paused: only description, dirty limit, exactly once, owner, restart limit"),
+    ],
+)
+def test_what_can_not_be_changed_now_is_said_first(configurer: Client, status: Status, said: str) -> None:
+    page = configurer.get(f"/tasks/{make_task('orders', status=status).pk}/edit/").content.decode()
+    assert said in page
+    assert ("can be changed now." in page) == bool(said)
 
 
 def test_the_worker_looks_up_objects_columns_and_checks(configurer: Client) -> None:
