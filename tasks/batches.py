@@ -106,7 +106,7 @@ def create(
     `refused` are on record with their reason from the start, and not asked for. Raises BatchRefused.
     """
     now = timezone.now()
-    earlier = _earlier(operation, actor, key)
+    earlier = earlier_batch(operation, actor, key)
     if earlier is not None:
         return earlier
     try:
@@ -130,14 +130,15 @@ def create(
             BatchItem.objects.bulk_create(items, batch_size=_CHUNK)
             wake_workers()
     except IntegrityError:
-        earlier = _earlier(operation, actor, key)
+        earlier = earlier_batch(operation, actor, key)
         if earlier is not None:
             return earlier  # a double click: the other one was first
         raise BatchRefused("A task was deleted at this moment. Nothing was asked for yet: look again.") from None
     return batch
 
 
-def _earlier(operation: Operation, actor: Actor, key: str) -> Batch | None:
+def earlier_batch(operation: Operation, actor: Actor, key: str) -> Batch | None:
+    """Return the batch that a form has made already. Raises BatchRefused where it was for another operation."""
     earlier = Batch.objects.filter(actor_id=actor.user_id, key=key).first()
     if earlier is not None and earlier.operation != operation:
         raise BatchRefused(f"This form was used for {earlier.get_operation_display()} already. Open it anew.")

@@ -40,11 +40,12 @@ def bulk_dialog(request: HttpRequest, operation: str) -> HttpResponse:
     status = 422
     if form.is_valid() and keys:
         status = 409
-        if found.allowed:
-            try:
+        try:
+            earlier = batches.earlier_batch(asked, Actor.of(request.user), form.cleaned_data["key"])
+            if earlier is not None or found.allowed:
                 return _begin(request, asked, found, form.cleaned_data)
-            except batches.BatchRefused as refused:
-                form.add_error(None, str(refused))
+        except batches.BatchRefused as refused:
+            form.add_error(None, str(refused))
     return _show(request, asked, found, form, status=status, agreed=agreed, noted=noted)
 
 
@@ -61,7 +62,9 @@ def _begin(request: HttpRequest, asked: Operation, found: batches.Forecast, said
         stop_on_error=said["stop_on_error"],
         retry_of=batch_again(request.POST),
     )
-    messages.success(request, f"{asked.label} of {len(found.allowed)} tasks is under way.")
+    if batch.finished_at is not None:
+        # Out of the browser's history: nobody may take what came of it then for something new.
+        messages.warning(request, "This form was sent before. Nothing was asked for now; this is what came of it then.")
     if htmx.wants_fragment(request):
         response = HttpResponse(status=204)
         response["HX-Redirect"] = batch.get_absolute_url()

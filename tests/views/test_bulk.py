@@ -94,6 +94,7 @@ def test_a_batch_runs_to_its_end_with_the_truth_on_its_page(operator: Client) ->
     sent |= {"reason": "maintenance", "concurrency": "2"}
     answer = operator.post("/tasks/operations/pause/", sent)
     assert operator.post("/tasks/operations/pause/", sent)["Location"] == answer["Location"]  # a double click
+    assert "This form was sent before" not in text(operator, answer["Location"])
     batch = Batch.objects.get()
     assert answer["Location"] == batch.get_absolute_url()
     page = text(operator, answer["Location"])
@@ -115,6 +116,9 @@ def test_a_batch_runs_to_its_end_with_the_truth_on_its_page(operator: Client) ->
     assert 'data-item="t0" data-state="failed"' in changed
     assert "The disk is full." in changed
     assert re.findall(r'data-item="(\w+)"', text(operator, f"{answer['Location']}?state=refused")) == ["idle"]
+    Batch.objects.update(finished_at=request.requested_at)
+    operator.post("/tasks/operations/pause/", sent)
+    assert "This form was sent before. Nothing was asked for now" in text(operator, answer["Location"])
     assert "None stands there" not in text(operator, f"{answer['Location']}?state=nonsense")
 
 
