@@ -58,7 +58,9 @@ def forecast(operation: Operation, tasks: Sequence[Task], may: Callable[[str], b
         facts = load_facts(chunk, may)
         for task in chunk:
             its = facts[task.pk]
-            refused = refusal(operation, replace(its, group_used=its.group_used + taken[its.group_name]))
+            if its.places is not None:
+                its = replace(its, places=its.places._replace(used=its.places.used + taken[its.group_name]))
+            refused = refusal(operation, its)
             if refused is None:
                 found.allowed.append(task)
                 taken[its.group_name] += MATRIX[operation].starts

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from tasks.matrix import MATRIX, operations_for, why_not
@@ -34,6 +35,14 @@ class Refusal:
         }
 
 
+class Places(NamedTuple):
+    """What a resource group has to give."""
+
+    enabled: bool
+    capacity: int
+    used: int
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the guards need to know of one task. Made by `load_facts`, a constant number of queries for many."""
@@ -41,8 +50,7 @@ class Facts:
     status: Status
     submitted: bool
     group_name: str
-    group: ResourceGroup | None
-    group_used: int
+    places: Places | None  # None: there is no such group
     has_snapshot: bool
     restart_due: bool
     open_request: OperationRequest | None = None
@@ -50,22 +58,20 @@ class Facts:
 
 
 def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permission: True) -> dict[int, Facts]:
-    """Return the facts of each task by primary key, in four queries."""
+    """Return the facts of each task by primary key, in three queries."""
     tasks = list(tasks)
     ids = [task.pk for task in tasks]
-    groups = {group.name: group for group in ResourceGroup.objects.filter(name__in={task.group_id for task in tasks})}
     snapshots = Snapshot.objects.filter(task__in=ids, unusable="").order_by()
     usable = set(snapshots.values_list("task_id", flat=True).distinct())
     requests = OperationRequest.objects.filter(task__in=ids, outcome=Outcome.OPEN)
     open_requests = {request.task_id: request for request in requests}
-    used = places_used({task.group_id or "" for task in tasks})
+    places = places_of({task.group_id for task in tasks})
     return {
         task.pk: Facts(
             status=Status(task.status),
             submitted=task.submitted_at is not None,
             group_name=task.group_id or "",
-            group=groups.get(task.group_id or ""),
-            group_used=used.get(task.group_id or "", 0),
+            places=places.get(task.group_id or ""),
             has_snapshot=task.pk in usable,
             restart_due=task.restart_at is not None,
             open_request=open_requests.get(task.pk),
@@ -75,10 +81,12 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
     }
 
 
-def places_used(groups: Collection[Any]) -> dict[str, int]:
-    """Return how many tasks hold a place in each of `groups`, by name."""
-    counted = Task.objects.filter(group_id__in=groups, status__in=OCCUPYING).order_by()
-    return dict(counted.values_list("group_id").annotate(n=Count("pk")))
+def places_of(groups: Collection[Any]) -> dict[str, Places]:
+    """Return what each of `groups` that exists has to give, by name, in one query."""
+    held = Task.objects.filter(group_id=OuterRef("name"), status__in=OCCUPYING).order_by().values("group_id")
+    found = ResourceGroup.objects.filter(name__in=groups).order_by()
+    found = found.annotate(used=Coalesce(Subquery(held.annotate(n=Count("pk")).values("n")), 0))
+    return {name: Places(*rest) for name, *rest in found.values_list("name", "enabled", "capacity", "used")}
 
 
 def not_allowed(operation: Operation, may: Callable[[str], bool]) -> str:
@@ -158,21 +166,21 @@ def _by_group(operation: Operation, facts: Facts) -> Refusal | None:
     if not MATRIX[operation].starts:
         return None
     others = tuple(o for o in operations_for(facts.status) if not MATRIX[o].starts)
-    group = facts.group
-    if group is None:
+    name, places = facts.group_name, facts.places
+    if places is None:
         return None  # the worker finds it missing and says so by status: Detection exception
-    if not group.enabled:
+    if not places.enabled:
         return Refusal(
             "group_disabled",
-            f"Resource group {group.name} is disabled for maintenance.",
+            f"Resource group {name} is disabled for maintenance.",
             allowed=others,
-            wait_for=f"{group.name} to be enabled",
+            wait_for=f"{name} to be enabled",
         )
-    if facts.group_used >= group.capacity:
+    if places.used >= places.capacity:
         return Refusal(
             "group_full",
-            f"Resource group {group.name} is full: {facts.group_used} of {group.capacity} places are taken.",
+            f"Resource group {name} is full: {places.used} of {places.capacity} places are taken.",
             allowed=others,
-            wait_for=f"a place in {group.name}",
+            wait_for=f"a place in {name}",
         )
     return None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from django.core.cache import cache, caches
+from django.db.models import Case, Q, When
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.template.loader import render_to_string
@@ -30,9 +31,8 @@ from tasks.views.versions import FRESH, read_versions, versions_of
 _FRESH: Final = 3
 #: Seconds for which the polls of many share an answer.
 _SHARED: Final = 1
-#: Saved views that are shown: so many of one's own, and so many of others'.
+#: Saved views that are shown; one's own come first, and are fewer.
 _VIEWS: Final = 30
-_VIEW: Final = ("pk", "user_id", "user__username", "name", "query", "shared")
 #: Question -> what it is about, and the words of its values.
 _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "group": ("group", {}),
@@ -238,14 +238,13 @@ def _facets(asked: TaskFilter) -> SafeString:
 
 def _own(request: HttpRequest) -> dict[str, Any]:
     """Return how this person looks at the list: columns, density, and the views that have a name."""
-    of_all = SavedView.objects.filter(shared=True).exclude(user=request.user.pk)
-    views = [
-        *SavedView.objects.filter(user=request.user.pk).order_by("name").values(*_VIEW)[:_VIEWS],
-        *of_all.order_by("name", "user__username").values(*_VIEW)[:_VIEWS],
-    ]
+    views = SavedView.objects.filter(Q(user=request.user.pk) | Q(shared=True)).values(
+        "pk", "user_id", "user__username", "name", "query", "shared"
+    )
+    own_first = Case(When(user=request.user.pk, then=0), default=1)
     preferences = Preference.objects.filter(user=request.user.pk).values("hidden", "density")
     return {
-        "views": views,
+        "views": list(views.order_by(own_first, "name", "pk")[:_VIEWS]),
         "preference": next(iter(preferences), None) or Preference(),
         "columns": COLUMNS,
         "densities": Density.choices,

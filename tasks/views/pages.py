@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from tasks.guards import places_used
 from tasks.matrix import FIVE, MATRIX, VIEW, why_not
 from tasks.models import ResourceGroup, Task
+from tasks.models.task import OCCUPYING
 from tasks.statuses import Operation, Status
 from tasks.tables import page_of
 from tasks.views import htmx, workers
@@ -55,20 +56,21 @@ def groups(request: HttpRequest) -> HttpResponse:
 
 
 def cards_of(groups: Iterable[ResourceGroup]) -> list[dict[str, Any]]:
-    """Return each group with its use and the statuses of its tasks, in two queries."""
+    """Return each group with its use and the statuses of its tasks, in one query."""
     groups = list(groups)
     names = [group.name for group in groups]
-    used = places_used(names)
+    used: Counter[str] = Counter()
     of_group: dict[str, list[dict[str, object]]] = {name: [] for name in names}
     # Statuses but Initialize have no drafts among them; those are left out by `submitted`.
     counted = Task.objects.submitted().filter(group__in=names).order_by("group", "status")
     for name, status, n in counted.values_list("group_id", "status").annotate(n=Count("pk")):
         of_group[name].append({"status": Status(status), "count": n})
+        used[name] += n if status in OCCUPYING else 0
     return [
         {
             "group": group,
-            "used": used.get(group.name, 0),
-            "full": used.get(group.name, 0) >= group.capacity,
+            "used": used[group.name],
+            "full": used[group.name] >= group.capacity,
             "old": workers.is_old(group.answered_at),
             "statuses": of_group[group.name],
         }

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from django.contrib.auth import get_user_model
+from django.core.cache import cache as seconds
 from django.db.models import QuerySet
 from django.template import engines
 from django.urls import reverse
@@ -15,14 +17,16 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from tasks.guards import Facts, places_used, refusal
+from tasks.guards import Facts, Places, places_of, refusal
 from tasks.matrix import FIVE
-from tasks.models import OperationRequest, ResourceGroup, Task
+from tasks.models import Connection, OperationRequest, Task
 from tasks.models.connection import ConnectionKind
 from tasks.statuses import Operation, Outcome, PausedHow, Status, Tone
 from tasks.views import words
+from tasks.views.htmx import version_of
 from tasks.views.versions import Seen, is_unheard, seen, version
 
+_SECONDS: Final = 3
 _HOW: Final = {PausedHow.NORMAL.value: "with a snapshot", PausedHow.FORCED.value: "forced"}
 #: Kind of a connection -> its words.
 KINDS: Final = {value: str(label) for value, label in ConnectionKind.choices}
@@ -127,24 +131,44 @@ def overlays_of(task: Task | Seen, unknown: str | None, now: datetime) -> list[O
 
 
 def build_rows(tasks: QuerySet[Task], may: Callable[[str], bool]) -> list[TaskRow]:
-    """Return a row for each of `tasks` that is submitted, in two queries."""
+    """Return a row for each of `tasks` that is submitted, in two queries, and two more once in some seconds."""
     shown = seen(tasks.filter(submitted_at__isnull=False))
-    used = places_used({row.group_id for row in shown})
+    places = places_of({row.group_id for row in shown})
     may = cache(may)
     now = timezone.now()
     base = reverse("tasks:list")
     shared: dict[tuple[Any, ...], str] = {}
-    groups = {
-        row.group_id: ResourceGroup(name=row.group_id, enabled=row.group_enabled, capacity=row.group_capacity)
-        for row in {row.group_id: row for row in shown}.values()
-        if row.group_enabled is not None
-    }
+    names = _names(shown)
     return [
-        _row(row, _facts(row, groups.get(row.group_id), used, may), f"{base}{row.pk}/", now, shared) for row in shown
+        _row(row, _facts(row, places.get(row.group_id), may), f"{base}{row.pk}/", now, shared, names) for row in shown
     ]
 
 
-def _facts(row: Seen, group: ResourceGroup | None, used: dict[str, int], may: Callable[[str], bool]) -> Facts:
+class Names(NamedTuple):
+    """What rows are told by name of: owners by key, kinds of connections by their names."""
+
+    owners: dict[int, str]
+    kinds: dict[str, str]
+
+
+def _names(shown: Iterable[Seen]) -> Names:
+    # These change seldom, and nothing is done by them: they may be some seconds old.
+    owners = {row.owner_id for row in shown if row.owner_id}
+    connections = {name for row in shown for name in (row.source_connection_id, row.target_connection_id)}
+    users = get_user_model().objects.filter(pk__in=owners)
+    kinds = Connection.objects.filter(name__in=connections).order_by()
+    return Names(
+        _remembered("owners", owners, lambda: dict(users.values_list("pk", "username"))),
+        _remembered("kinds", connections, lambda: dict(kinds.values_list("name", "kind"))),
+    )
+
+
+def _remembered(what: str, of: Iterable[Any], read: Callable[[], dict[Any, str]]) -> dict[Any, str]:
+    found: dict[Any, str] = seconds.get_or_set(f"{what}:{version_of(sorted(of))}", read, _SECONDS)
+    return found
+
+
+def _facts(row: Seen, places: Places | None, may: Callable[[str], bool]) -> Facts:
     request = None
     if row.outcome == Outcome.OPEN:
         # An open request is a task's last one: accept() writes both in one transaction.
@@ -159,8 +183,7 @@ def _facts(row: Seen, group: ResourceGroup | None, used: dict[str, int], may: Ca
         status=Status(row.status),
         submitted=True,
         group_name=row.group_id,
-        group=group,
-        group_used=used.get(row.group_id, 0),
+        places=places,
         has_snapshot=row.has_snapshot,
         restart_due=row.restart_at is not None,
         open_request=request,
@@ -186,17 +209,17 @@ _ID, _NAME, _URL = "\ue000i", "\ue000n", "\ue000u"
 
 def _buttons(row: Seen, facts: Facts, url: str, shared: dict[tuple[Any, ...], str]) -> SafeString:
     """Return the buttons of a row. Most rows of a page are in one of a few states: each is rendered once."""
-    group = facts.group
-    places = (group.enabled, group.capacity) if group else None
     asked = facts.open_request.pk if facts.open_request else None
-    key = (facts.status, facts.group_name, places, facts.group_used, facts.has_snapshot, facts.restart_due, asked)
+    key = (facts.status, facts.group_name, facts.places, facts.has_snapshot, facts.restart_due, asked)
     if key not in shared:
         shared[key] = str(render_buttons(f"task-{_ID}", _NAME, buttons_of(facts, _URL)))
     own = shared[key].replace(_ID, str(row.pk)).replace(_URL, url).replace(_NAME, escape(row.name))
     return mark_safe(own)  # noqa: S308  (escaped above)
 
 
-def _row(task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[Any, ...], str]) -> TaskRow:
+def _row(
+    task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[Any, ...], str], names: Names
+) -> TaskRow:
     status = Status(task.status)
     unknown = task.operation if task.outcome == Outcome.UNKNOWN else None
     return TaskRow(
@@ -210,10 +233,10 @@ def _row(task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[A
         how=_HOW.get(task.paused_how, ""),
         since=words.since(task.status_since, now),
         overlays=overlays_of(task, unknown, now),
-        source_kind=KINDS.get(task.source_kind or "", "missing"),
-        target_kind=KINDS.get(task.target_kind or "", "missing"),
+        source_kind=KINDS.get(names.kinds.get(task.source_connection_id, ""), "missing"),
+        target_kind=KINDS.get(names.kinds.get(task.target_connection_id, ""), "missing"),
         buttons=_buttons(task, facts, url, shared),
-        version=version(task, facts.group_used, now),
+        version=version(task, facts.places, now),
         rows_read=words.number(task.rows_read),
         rows_written=words.number(task.rows_written),
         lag=words.lag(task.lag_seconds),
@@ -221,5 +244,5 @@ def _row(task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[A
         last_label=Operation(task.operation).label if task.operation else "",
         last_outcome=Outcome(task.outcome).label if task.outcome else "",
         last_at=words.ago(task.requested_at, now) if task.requested_at else "",
-        owner=task.owner or "",
+        owner=names.owners.get(task.owner_id, "") if task.owner_id else "",
     )
