@@ -92,6 +92,6 @@ def unmake(apps: object, editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tasks", "0011_fewer_indexes")]
+    dependencies = [("tasks", "0011_superseded_task_indexes")]
 
     operations = [migrations.RunPython(make, unmake)]

@@ -198,6 +198,7 @@ class Task(models.Model):
         ]
         indexes = [
             # One for each order of the list (tasks.tables): its first page costs the same however many there are.
+            models.Index(fields=["name", "id"], condition=Q(submitted_at__isnull=False), name="task_by_name"),
             models.Index(fields=["status", "name"], name="task_by_status"),
             models.Index(fields=["status", "status_since", "id"], name="task_in_need"),  # the overview's order
             models.Index(fields=["group", "name"], name="task_by_group"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from django.core.cache import cache, caches
-from django.db.models import Case, Q, When
+from django.db.models import Case, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.template.loader import render_to_string
@@ -60,9 +60,8 @@ def task_list(request: HttpRequest) -> HttpResponse:
     counts = counts_of(asked)
     table = _table(asked)
     page = _paginate(table, request.GET.get("page", ""), counts["found"])
-    keys = [row.record["pk"] for row in page.object_list]
-    by_key = {row.id: row for row in build_rows(Task.objects.filter(pk__in=keys).order_by(), request.user.has_perm)}
-    rows = [by_key[pk] for pk in keys if pk in by_key]
+    keys = _keys(page)
+    rows = build_rows(keys, request.user.has_perm, keys.query.order_by)
     context = {
         "asked": asked,
         "table": table,
@@ -73,7 +72,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
         "next": asked.query(page=page.next_page_number()) if page.has_next() else "",
         "query": asked.query(),
         "kept": [(name, value) for name, value in asked.pairs() if name != "sort"],
-        "keys_version": htmx.version_of(keys),
+        "keys_version": htmx.version_of([row.id for row in rows]),
         "operations": [(operation, not_allowed(operation, request.user.has_perm)) for operation in Operation],
         **counts,
         "here": asked.query(page=page.number),
@@ -128,7 +127,7 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
     told = [sorted((pk, versions[pk]) for pk in changed), gone, allowed, separators()]
 
     def render() -> str:
-        built = build_rows(Task.objects.filter(pk__in=changed).order_by("pk"), may) if changed else []
+        built = build_rows(changed, may, ["pk"]) if changed else []
         return render_rows(built, oob=True, gone=gone)
 
     found: str = caches["answers"].get_or_set(f"rows:{htmx.version_of(told)}", render, _SHARED)
@@ -153,7 +152,7 @@ def _has_news(asked: TaskFilter, page: str, count: int, shown: str | None) -> bo
     """Whether other tasks would stand on the page than what is `shown`."""
 
     def read() -> str:
-        return htmx.version_of([row.record["pk"] for row in _paginate(_table(asked), page, count).object_list])
+        return htmx.version_of([key for (key,) in _keys(_paginate(_table(asked), page, count)).values_list("pk")])
 
     name = f"keys:{htmx.version_of([asked, page, count])}"
     if shown is None or cache.get_or_set(name, read, _SHARED) == shown:
@@ -176,6 +175,12 @@ def _paginate(table: TaskTable, number: str, count: int) -> Any:
     page = min(max(wanted, 1), last)
     table.paginate(paginator_class=BoundedPaginator, per_page=PER_PAGE, page=page, known_count=count)
     return table.page
+
+
+def _keys(page: Any) -> QuerySet[Task]:
+    """Return the page as a query of its keys: what it shows is then read in the same statement."""
+    keys: QuerySet[Task] = page.object_list.data
+    return keys
 
 
 def _headings(table: TaskTable, asked: TaskFilter) -> list[list[dict[str, Any]]]:

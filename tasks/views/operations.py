@@ -86,7 +86,7 @@ def _accepted(request: HttpRequest, task: Task, accepted: OperationRequest) -> H
     if not htmx.wants_fragment(request):
         (messages.success if is_new else messages.warning)(request, said)
         return redirect(task)
-    rows = build_rows(Task.objects.filter(pk=task.pk), request.user.has_perm)
+    rows = build_rows([task.pk], request.user.has_perm)
     context: dict[str, Any] = {"rows": render_rows(rows, oob=True)}
     path = request.htmx.current_url_abs_path or ""  # type: ignore[attr-defined]
     if path.startswith(task.get_absolute_url()):

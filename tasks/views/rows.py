@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -56,8 +56,7 @@ class Overlay:
     after: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
+class TaskRow(NamedTuple):
     """What rows/task_rows.html shows; ready words, so that the template has little to do."""
 
     id: int
@@ -130,37 +129,38 @@ def overlays_of(task: Task | Seen, unknown: str | None, now: datetime) -> list[O
     return overlays
 
 
-def build_rows(tasks: QuerySet[Task], may: Callable[[str], bool]) -> list[TaskRow]:
-    """Return a row for each of `tasks` that is submitted, in two queries, and two more once in some seconds."""
-    shown = seen(tasks.filter(submitted_at__isnull=False))
-    places = places_of({row.group_id for row in shown})
-    may = cache(may)
-    now = timezone.now()
-    base = reverse("tasks:list")
-    shared: dict[tuple[Any, ...], str] = {}
-    names = _names(shown)
-    return [
-        _row(row, _facts(row, places.get(row.group_id), may), f"{base}{row.pk}/", now, shared, names) for row in shown
-    ]
+def build_rows(
+    keys: Collection[int] | QuerySet[Any], may: Callable[[str], bool], order: Sequence[Any] = ()
+) -> list[TaskRow]:
+    """Return a row for each submitted task among `keys`, in two queries, and two more once in some seconds."""
+    shown = seen(keys, order)
+    owners = {row.owner_id for row in shown if row.owner_id}
+    users = get_user_model().objects.filter(pk__in=owners)
+    connections = {name for row in shown for name in (row.source_connection_id, row.target_connection_id)}
+    kinds = Connection.objects.filter(name__in=connections).order_by()
+    page = _Page(
+        places=places_of({row.group_id for row in shown}),
+        # These change seldom, and nothing is done by them: they may be some seconds old.
+        owners=_remembered("owners", owners, lambda: dict(users.values_list("pk", "username"))),
+        kinds=_remembered("kinds", connections, lambda: dict(kinds.values_list("name", "kind"))),
+        may=cache(may),
+        now=timezone.now(),
+        base=reverse("tasks:list"),
+        buttons={},
+    )
+    return [_row(row, page) for row in shown]
 
 
-class Names(NamedTuple):
-    """What rows are told by name of: owners by key, kinds of connections by their names."""
+class _Page(NamedTuple):
+    """What the rows of one page share."""
 
+    places: dict[str, Places]
     owners: dict[int, str]
     kinds: dict[str, str]
-
-
-def _names(shown: Iterable[Seen]) -> Names:
-    # These change seldom, and nothing is done by them: they may be some seconds old.
-    owners = {row.owner_id for row in shown if row.owner_id}
-    connections = {name for row in shown for name in (row.source_connection_id, row.target_connection_id)}
-    users = get_user_model().objects.filter(pk__in=owners)
-    kinds = Connection.objects.filter(name__in=connections).order_by()
-    return Names(
-        _remembered("owners", owners, lambda: dict(users.values_list("pk", "username"))),
-        _remembered("kinds", connections, lambda: dict(kinds.values_list("name", "kind"))),
-    )
+    may: Callable[[str], bool]
+    now: datetime
+    base: str
+    buttons: dict[tuple[Any, ...], str]  # as rendered, by all that they depend on
 
 
 def _remembered(what: str, of: Iterable[Any], read: Callable[[], dict[Any, str]]) -> dict[Any, str]:
@@ -168,7 +168,7 @@ def _remembered(what: str, of: Iterable[Any], read: Callable[[], dict[Any, str]]
     return found
 
 
-def _facts(row: Seen, places: Places | None, may: Callable[[str], bool]) -> Facts:
+def _facts(row: Seen, page: _Page) -> Facts:
     request = None
     if row.outcome == Outcome.OPEN:
         # An open request is a task's last one: accept() writes both in one transaction.
@@ -183,11 +183,11 @@ def _facts(row: Seen, places: Places | None, may: Callable[[str], bool]) -> Fact
         status=Status(row.status),
         submitted=True,
         group_name=row.group_id,
-        places=places,
+        places=page.places.get(row.group_id),
         has_snapshot=row.has_snapshot,
         restart_due=row.restart_at is not None,
         open_request=request,
-        may=may,
+        may=page.may,
     )
 
 
@@ -207,19 +207,21 @@ def render_buttons(prefix: str, name: str, buttons: list[Button]) -> SafeString:
 _ID, _NAME, _URL = "\ue000i", "\ue000n", "\ue000u"
 
 
-def _buttons(row: Seen, facts: Facts, url: str, shared: dict[tuple[Any, ...], str]) -> SafeString:
+def _buttons(row: Seen, page: _Page, url: str) -> SafeString:
     """Return the buttons of a row. Most rows of a page are in one of a few states: each is rendered once."""
-    asked = facts.open_request.pk if facts.open_request else None
-    key = (facts.status, facts.group_name, facts.places, facts.has_snapshot, facts.restart_due, asked)
-    if key not in shared:
-        shared[key] = str(render_buttons(f"task-{_ID}", _NAME, buttons_of(facts, _URL)))
-    own = shared[key].replace(_ID, str(row.pk)).replace(_URL, url).replace(_NAME, escape(row.name))
+    asked = row.last_request_id if row.outcome == Outcome.OPEN else None
+    places = page.places.get(row.group_id)
+    is_closed = places is not None and (not places.enabled or places.used >= places.capacity)
+    # Of a group a button speaks only where that lets nothing start.
+    key = (row.status, is_closed and row.group_id, row.has_snapshot, row.restart_at is not None, asked)
+    if key not in page.buttons:
+        page.buttons[key] = str(render_buttons(f"task-{_ID}", _NAME, buttons_of(_facts(row, page), _URL)))
+    own = page.buttons[key].replace(_ID, str(row.pk)).replace(_URL, url).replace(_NAME, escape(row.name))
     return mark_safe(own)  # noqa: S308  (escaped above)
 
 
-def _row(
-    task: Seen, facts: Facts, url: str, now: datetime, shared: dict[tuple[Any, ...], str], names: Names
-) -> TaskRow:
+def _row(task: Seen, page: _Page) -> TaskRow:
+    now, url = page.now, f"{page.base}{task.pk}/"
     status = Status(task.status)
     unknown = task.operation if task.outcome == Outcome.UNKNOWN else None
     return TaskRow(
@@ -233,10 +235,10 @@ def _row(
         how=_HOW.get(task.paused_how, ""),
         since=words.since(task.status_since, now),
         overlays=overlays_of(task, unknown, now),
-        source_kind=KINDS.get(names.kinds.get(task.source_connection_id, ""), "missing"),
-        target_kind=KINDS.get(names.kinds.get(task.target_connection_id, ""), "missing"),
-        buttons=_buttons(task, facts, url, shared),
-        version=version(task, facts.places, now),
+        source_kind=KINDS.get(page.kinds.get(task.source_connection_id, ""), "missing"),
+        target_kind=KINDS.get(page.kinds.get(task.target_connection_id, ""), "missing"),
+        buttons=_buttons(task, page, url),
+        version=version(task, page.places.get(task.group_id), now),
         rows_read=words.number(task.rows_read),
         rows_written=words.number(task.rows_written),
         lag=words.lag(task.lag_seconds),
@@ -244,5 +246,5 @@ def _row(
         last_label=Operation(task.operation).label if task.operation else "",
         last_outcome=Outcome(task.outcome).label if task.outcome else "",
         last_at=words.ago(task.requested_at, now) if task.requested_at else "",
-        owner=names.owners.get(task.owner_id, "") if task.owner_id else "",
+        owner=page.owners.get(task.owner_id, "") if task.owner_id else "",
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django.core.cache import cache
+from django.core.cache import cache as seconds
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -76,9 +77,18 @@ _AS_READ: Final = itemgetter(*(n for n, name in enumerate(_FIELDS) if name not i
 FRESH: Final = 0.2
 
 
-def seen(tasks: QuerySet[Task]) -> list[Seen]:
-    """Return what the rows of `tasks` show, in one query. No models: fifty of them with theirs took as long as it."""
-    return [Seen._make(row) for row in tasks.values_list(*_SHOWN)]
+@cache
+def _reading(*, whole: bool) -> QuerySet[Any]:
+    # Made once: what a query's columns mean takes Django longer to find out than a database to read fifty rows.
+    return Task.objects.submitted().order_by().values_list(*(_SHOWN if whole else _POLLED))
+
+
+def seen(keys: Collection[int] | QuerySet[Any], order: Sequence[Any] = ()) -> list[Seen]:
+    """Return what the rows of submitted tasks show, in one query; `keys` may be a query of them.
+
+    No models: fifty of them with theirs took as long as the query.
+    """
+    return [Seen._make(row) for row in _reading(whole=True).filter(pk__in=keys).order_by(*order)]
 
 
 def versions_of(keys: Collection[int]) -> dict[int, str]:
@@ -87,14 +97,13 @@ def versions_of(keys: Collection[int]) -> dict[int, str]:
     Hundreds look at the same page of the list: their polls share what one of them read a moment ago.
     """
     of_these = f"versions:{version_of(sorted(keys))}"
-    found: dict[int, str] = cache.get_or_set(of_these, lambda: read_versions(keys), FRESH)
+    found: dict[int, str] = seconds.get_or_set(of_these, lambda: read_versions(keys), FRESH)
     return found
 
 
 def read_versions(keys: Collection[int]) -> dict[int, str]:
     """Return the same as of now, in two queries."""
-    tasks = Task.objects.submitted().filter(pk__in=keys).order_by()
-    rows = [Seen(*row) for row in tasks.values_list(*_POLLED)]
+    rows = [Seen(*row) for row in _reading(whole=False).filter(pk__in=keys)]
     places = places_of({row.group_id for row in rows})
     now = timezone.now()
     return {row.pk: version(row, places.get(row.group_id), now) for row in rows}

@@ -86,7 +86,8 @@ def _time(at: datetime | None, kind: str, words, now: datetime | None) -> SafeSt
     if at is None:
         return NOTHING
     seconds = ((now or timezone.now()) - at).total_seconds()
-    day, clock = f"{at:%Y-%m-%d}", f"{at:%H:%M:%S}"
+    iso = at.isoformat()
+    day, clock = iso[:10], iso[11:19]
     return mark_safe(  # noqa: S308  (times and our own words)
         f'<time datetime="{day}T{clock}Z" title="{day} {clock} UTC" data-time="{kind}">{words(seconds)}</time>'
     )
