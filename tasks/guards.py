@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -83,10 +84,15 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
 
 def places_of(groups: Collection[Any]) -> dict[str, Places]:
     """Return what each of `groups` that exists has to give, by name, in one query."""
+    return {name: Places(*rest) for name, *rest in _all_places().filter(name__in=groups)}
+
+
+@cache
+def _all_places() -> QuerySet[Any]:
+    # Made once: each poll of the list asks, and Django takes longer to put this together than a database to answer it.
     held = Task.objects.filter(group_id=OuterRef("name"), status__in=OCCUPYING).order_by().values("group_id")
-    found = ResourceGroup.objects.filter(name__in=groups).order_by()
-    found = found.annotate(used=Coalesce(Subquery(held.annotate(n=Count("pk")).values("n")), 0))
-    return {name: Places(*rest) for name, *rest in found.values_list("name", "enabled", "capacity", "used")}
+    used = Coalesce(Subquery(held.annotate(n=Count("pk")).values("n")), 0)
+    return ResourceGroup.objects.order_by().annotate(used=used).values_list("name", "enabled", "capacity", "used")
 
 
 def not_allowed(operation: Operation, may: Callable[[str], bool]) -> str:
