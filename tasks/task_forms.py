@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.db import transaction
@@ -18,6 +18,7 @@ from tasks.transitions import write_history
 
 #: place in a submission -> field of the form, where they differ
 _FIELDS: Final = {
+    "group": "group_name",
     "source.connection": "source",
     "source.object": "source_object",
     "source.cursor": "cursor",
@@ -96,6 +97,7 @@ class TaskForm(forms.ModelForm):
             "restart_limit",
             "time_limits",
         )
+        widgets: ClassVar = {"description": forms.Textarea({"rows": 3}), "time_limits": forms.Textarea({"rows": 2})}
 
     def __init__(self, *args: Any, is_whole: bool = True, **values: Any) -> None:
         """`is_whole`: can it be saved as it is? A step of several does not say yet what it would write over."""

@@ -90,6 +90,8 @@ def test_what_is_wrong_stays_in_its_step_and_back_loses_nothing(configurer: Clie
     assert "This field is required" in page
     _, page = step(configurer, path, page, source="shop", source_object="orders")
     assert 'class="problem"' not in page  # nobody has answered the second step yet
+    _, third = step(configurer, path, page, target="warehouse", target_object="copy")
+    assert 'class="problem"' not in third
     status, page = step(configurer, path, page, target="warehouse", target_object="copy", write_mode="upsert")
     assert status == 422
     assert "Upsert writes by key" in page
