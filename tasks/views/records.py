@@ -159,15 +159,16 @@ def configuration(request: HttpRequest, task_id: int) -> HttpResponse:
         "group": ResourceGroup.objects.filter(name=task.group_id).first(),
         "source_options": sorted(task.source_options.items()) if isinstance(task.source_options, dict) else [],
     }
-    running = task.run.attempts.filter(ended_at__isnull=True).first() if task.run else None
-    if running is not None and running.settings:
+    # The one that runs, or the one that a Continue would follow.
+    newest = task.run.attempts.first() if task.run else None
+    if newest is not None and newest.settings:
         now = settings_of(task)
         context["differs"] = [
             {"name": name.replace("_", " "), "used": used, "now": now.get(name)}
-            for name, used in running.settings.items()
+            for name, used in newest.settings.items()
             if now.get(name) != used
         ]
-        context["attempt"] = running
+        context["attempt"] = newest
     context["may_change"] = request.user.has_perm("tasks.change_task")
     context["may_add"] = request.user.has_perm("tasks.add_task")
     return render(request, "tasks/configuration.html", shell(request, task, "configuration", **context))

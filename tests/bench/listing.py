@@ -39,7 +39,12 @@ ADDRESSES = {
     "by lag": "/tasks/?sort=-lag",
     "status, by rows": "/tasks/?status=failure&sort=-rows_written",
     "needs attention": "/tasks/?attention=1",
-    "text": "/tasks/?q=table_97",
+    "text of many": "/tasks/?q=table_97",
+    "text of one": "/tasks/?q=task-0000123",
+    "text of none": "/tasks/?q=nothing",
+    "an owner": "/tasks/?owner=user-07",
+    "by owner": "/tasks/?sort=owner",
+    "source's kind": "/tasks/?source_kind=file",
     "page 200": "/tasks/?page=200",
 }
 

@@ -100,5 +100,9 @@ def scan(chromium: Browser, console: Stack, scheme: str, addresses: list[str]) -
                 for node in it["nodes"]
             ]
             assert not said, "\n".join(said)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+            # And at widths between those where it is laid out anew.
+            for other in (width, 800, 1024, 1100, 1200, 1280):
+                page.set_viewport_size({"width": other, "height": 900})
+                assert page.evaluate("document.documentElement.scrollWidth") <= other, (address, other)
+            page.set_viewport_size({"width": width, "height": 900})
         context.close()

@@ -328,6 +328,10 @@ def test_the_configuration_tells_what_the_running_attempt_uses_instead(configure
     page = configurer.get(f"/tasks/{task.pk}/configuration/").content.decode()
     assert 'data-differs="1"' in page
     assert "in use, 9 from its next start on" in page
+    Attempt.objects.update(ended_at=task.status_since)
+    page = configurer.get(f"/tasks/{task.pk}/configuration/").content.decode()
+    assert "Attempt 1 ran with other settings" in page
+    assert "then, 9 from its next start on" in page
 
 
 @pytest.mark.parametrize("path", ["/tasks/new/", "/tasks/{}/edit/"])
