@@ -61,11 +61,13 @@
     event.detail.shouldSwap = false;
     event.preventDefault();
     giveUp("You are signed out, so nothing here is up to date. Load the page again to sign in.");
+    if (isAskedByHand(event)) complain("You are signed out, so nothing was done. Load the page again to sign in.");
   });
 
   function giveUp(sentence) {
     over = true;
     say(sentence);
+    if (dialog.open) complain(sentence);
   }
 
   document.addEventListener("visibilitychange", () => {
@@ -157,7 +159,7 @@
   let opener = "";
 
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.elt.matches("[data-operation], [data-bulk]")) opener = event.detail.elt.id;
+    if (event.detail.target === dialog && !dialog.open) opener = event.detail.elt.id;
   });
 
   document.addEventListener("htmx:afterSwap", (event) => {
@@ -188,19 +190,56 @@
 
   document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.tone));
 
+  // What lies behind a modal dialog is dimmed, and no screen reader gets there: an open one says itself what went wrong.
+  function complain(sentence) {
+    if (!dialog.open) {
+      toast(sentence, "bad");
+      return;
+    }
+    dialog.querySelector("[data-complaint]")?.remove();
+    const line = document.createElement("p");
+    line.className = "problem";
+    line.dataset.complaint = "";
+    line.setAttribute("role", "alert");
+    line.textContent = sentence;
+    dialog.prepend(line);
+    dialog.scrollTop = 0;
+  }
+
+  function isAskedByHand(event) {
+    return !event.detail.requestConfig.elt.hasAttribute("data-live");
+  }
+
+  // The answer is lost, not the request: its key makes sure that the same one is never done twice.
+  function whatIsLost(event) {
+    return event.detail.requestConfig.verb === "get"
+      ? "Nothing was done; try again in a moment."
+      : "What you asked for may have been accepted or not; sent again, it is never done twice.";
+  }
+
+  // Nobody asked for a poll: when one can't be sent, the banner says so in time.
+  document.addEventListener("htmx:sendError", (event) => {
+    if (isAskedByHand(event)) complain(`The console can’t be reached. ${whatIsLost(event)}`);
+  });
+
   document.addEventListener("htmx:responseError", (event) => {
     const status = event.detail.xhr.status;
-    if (event.detail.elt.hasAttribute("data-live")) {
+    if (!isAskedByHand(event)) {
       if (status === 403) giveUp("You may no longer see this, so nothing here is up to date.");
       return;
     }
     if (status >= 500) {
-      // The answer is lost, not the request: its key makes sure that the same one is never done twice.
-      toast(`The console failed (${status}). It may have been accepted or not; sent again, it is never done twice.`, "bad");
+      complain(`The console failed (${status}). ${whatIsLost(event)}`);
       return;
     }
     const why = { 403: "You may not do this", 404: "This is gone" }[status] || `The console refused (${status})`;
-    toast(`${why}. Nothing was done; load the page again.`, "bad");
+    complain(`${why}. Nothing was done; load the page again.`);
+  });
+
+  // The button that was pressed was disabled meanwhile, which took the focus from it.
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful || !dialog.contains(event.detail.elt) || dialog.contains(document.activeElement)) return;
+    dialog.querySelector("[data-confirm]")?.focus({ preventScroll: true });
   });
 
   // --- Keys and theme -----------------------------------------------------------------------------------
@@ -220,7 +259,10 @@
   const toggle = document.querySelector("[data-theme-toggle]");
 
   function showTheme() {
-    toggle.textContent = `Theme: ${document.documentElement.dataset.theme || "system"}`;
+    const label = document.createElement("span");
+    label.className = "label"; // where it is narrow, for those only who do not see the value beside it
+    label.textContent = "Theme: ";
+    toggle.replaceChildren(label, document.documentElement.dataset.theme || "system");
     toggle.hidden = false;
   }
 
@@ -234,4 +276,9 @@
   });
 
   showTheme();
+
+  // On a phone the main navigation is one line that scrolls: it begins at the page that one is on.
+  const nav = document.querySelector(".top-nav");
+  const current = nav?.querySelector("[aria-current]");
+  if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft - (nav.clientWidth - current.clientWidth) / 2;
 })();

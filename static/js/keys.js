@@ -116,92 +116,144 @@
     close.focus();
   }
 
-  function palette() {
-    const box = open("palette", "Find a task or an operation");
+  // --- The palette: what is typed is asked for, what was found last stands below it ---------------------------
+
+  const WHAT_TO_TYPE = "Type a part of a task’s name, or an operation and a task: pause orders";
+
+  async function found(typed) {
+    const address = `/palette/?q=${encodeURIComponent(typed)}`;
+    const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => null);
+    if (!answer) return { words: "The console does not answer." };
+    if (answer.status === 401 || new URL(answer.url).pathname.startsWith("/accounts/login/")) {
+      return { words: "You are signed out; load the page again to sign in." };
+    }
+    if (answer.status === 403) return { words: "You may not see tasks." };
+    const items = answer.ok && (await answer.json().then((json) => json.items).catch(() => null));
+    if (!items) return { words: `The console failed (${answer.status}).` };
+    if (!typed.trim()) return { items, words: WHAT_TO_TYPE };
+    return { items, words: items.length ? "" : "Nothing found." };
+  }
+
+  function option(item, place) {
+    const line = document.createElement("li");
+    line.id = `palette-${place}`;
+    line.setAttribute("role", "option");
+    line.dataset.url = item.url;
+    if (item.dialog) line.dataset.dialog = "1";
+    const note = document.createElement("span");
+    note.className = "minor";
+    note.textContent = item.note;
+    line.append(item.label, " ", note);
+    return line;
+  }
+
+  function paletteParts() {
     const field = document.createElement("input");
     field.type = "search";
     field.placeholder = "Task, or operation and task: pause orders";
-    field.setAttribute("role", "combobox");
-    field.setAttribute("aria-label", "Find a task or an operation");
-    field.setAttribute("aria-expanded", "true");
-    field.setAttribute("aria-controls", "palette-list");
     field.autocomplete = "off";
     const list = document.createElement("ul");
     list.id = "palette-list";
+    list.hidden = true;
     list.setAttribute("role", "listbox");
     list.setAttribute("aria-label", "Found");
+    field.setAttribute("role", "combobox");
+    field.setAttribute("aria-label", "Find a task or an operation");
+    field.setAttribute("aria-expanded", "false");
+    field.setAttribute("aria-controls", list.id);
+    field.setAttribute("aria-autocomplete", "list");
     const told = document.createElement("p");
     told.className = "minor";
     told.setAttribute("role", "status");
+    told.textContent = WHAT_TO_TYPE;
+    return { field, list, told };
+  }
+
+  function palette() {
+    if (document.getElementById("palette")?.open) return;
+    const box = open("palette", "Find a task or an operation");
+    const { field, list, told } = paletteParts();
     box.append(field, list, told);
     let asked = 0;
+    let answered = null; // what was typed when the list that stands there was asked for
+    let hasty = null; // Enter, when it came before the answer: it waits for it
     let timer = 0;
 
     function choose(place) {
       const all = [...list.children];
-      if (!all.length) return;
+      if (!all.length) return field.removeAttribute("aria-activedescendant");
       const next = Math.max(0, Math.min(all.length - 1, place));
       all.forEach((item, n) => item.setAttribute("aria-selected", String(n === next)));
       field.setAttribute("aria-activedescendant", all[next].id);
-      all[next].scrollIntoView({ block: "nearest" });
+      return all[next].scrollIntoView({ block: "nearest" });
     }
 
     const chosen = () => [...list.children].findIndex((item) => item.getAttribute("aria-selected") === "true");
 
-    function take() {
-      const link = list.children[chosen()]?.querySelector("a");
-      if (!link) return;
-      box.close();
-      if (link.dataset.dialog) {
-        htmx.ajax("GET", link.href, { target: "#dialog", swap: "innerHTML" });
-      } else {
-        location.href = link.href;
+    function take(event) {
+      const item = list.children[chosen()];
+      if (!item) return;
+      const { url, dialog } = item.dataset;
+      if (event.ctrlKey || event.metaKey || event.button === 1) {
+        window.open(url, "_blank", "noopener");
+        return;
       }
+      box.close();
+      if (dialog) htmx.ajax("GET", url, { target: "#dialog", swap: "innerHTML" });
+      else go(url);
     }
 
     async function ask() {
+      clearTimeout(timer);
       const number = ++asked;
-      const answer = await fetch(`/palette/?q=${encodeURIComponent(field.value)}`, { headers: { Accept: "application/json" } });
-      if (number !== asked) return;
-      const found = answer.ok ? await answer.json() : { items: [] };
-      list.replaceChildren(
-        ...found.items.map((item, n) => {
-          const line = document.createElement("li");
-          line.id = `palette-${n}`;
-          line.setAttribute("role", "option");
-          const link = document.createElement("a");
-          link.href = item.url;
-          link.tabIndex = -1;
-          link.textContent = item.label;
-          if (item.dialog) link.dataset.dialog = "1";
-          const more = document.createElement("span");
-          more.className = "minor";
-          more.textContent = item.note;
-          link.append(" ", more);
-          line.append(link);
-          line.addEventListener("click", (event) => {
-            if (event.ctrlKey || event.metaKey) return;
-            event.preventDefault();
-            choose(n);
-            take();
-          });
-          return line;
-        }),
-      );
-      told.textContent = found.items.length ? "" : "Nothing found.";
+      const typed = field.value;
+      const { items, words } = await found(typed);
+      if (number !== asked || !box.open) return;
+      answered = items ? typed : null;
+      list.replaceChildren(...(items ?? []).map(option));
+      list.hidden = !list.childElementCount;
+      field.setAttribute("aria-expanded", String(!list.hidden));
+      told.textContent = words;
       choose(0);
+      const event = hasty;
+      hasty = null;
+      if (event) take(event);
+    }
+
+    function enter(event) {
+      if (answered === field.value) {
+        take(event);
+        return;
+      }
+      if (hasty) return; // a key that is held down
+      hasty = event;
+      ask();
     }
 
     field.addEventListener("input", () => {
+      hasty = null;
       clearTimeout(timer);
       timer = setTimeout(ask, 120);
     });
     field.addEventListener("keydown", (event) => {
+      if (event.isComposing) return;
       if (event.key === "ArrowDown") choose(chosen() + 1);
       else if (event.key === "ArrowUp") choose(chosen() - 1);
-      else if (event.key === "Enter") take();
+      else if (event.key === "Enter") enter(event);
+      else if (event.key === "Escape") box.close(); // a search field would take the first one to empty itself
       else return;
       event.preventDefault();
+    });
+    const press = (event) => {
+      const place = [...list.children].indexOf(event.target.closest("[role=option]"));
+      if (place < 0 || event.button > 1) return;
+      choose(place);
+      take(event);
+    };
+    list.addEventListener("click", press);
+    list.addEventListener("auxclick", press);
+    list.addEventListener("mousedown", (event) => {
+      if (event.target.closest("[role=option]")) event.preventDefault(); // the field keeps the focus
     });
     box.showModal();
     field.focus();

@@ -3,10 +3,21 @@
 
 (() => {
   const picks = () => [...document.querySelectorAll("#task_list .pick input[name=task]")];
+  const pickAll = () => document.getElementById("pick-all");
   let last = null; // the row that was ticked last: shift ticks from there
 
+  function pickThePage(checked) {
+    for (const pick of picks()) pick.checked = checked;
+  }
+
+  // Who takes a row out no longer means all that match.
+  function dropAllUnlessWhole() {
+    const all = pickAll();
+    if (all && picks().some((pick) => !pick.checked)) all.checked = false;
+  }
+
   function show() {
-    const all = document.getElementById("pick-all");
+    const all = pickAll();
     const picked = picks().filter((pick) => pick.checked).length;
     const words = document.getElementById("picked");
     const page = document.querySelector("[data-pick-page]");
@@ -39,12 +50,14 @@
     if (!pick) return;
     if (event.shiftKey) pickTo(pick, pick.checked);
     last = pick.value;
+    dropAllUnlessWhole();
     show();
   });
 
   document.addEventListener("change", (event) => {
-    if (event.target.closest?.("[data-pick-page]")) {
-      for (const pick of picks()) pick.checked = event.target.checked;
+    if (event.target.closest?.("[data-pick-page]") || event.target === pickAll()) {
+      pickThePage(event.target.checked);
+      dropAllUnlessWhole();
     }
     if (event.target.matches?.("[data-submits]")) {
       event.target.form.requestSubmit();
@@ -58,6 +71,30 @@
     const now = event.detail.target.querySelector?.(".pick input");
     const next = event.detail.fragment.querySelector?.(".pick input");
     if (now && next) next.checked = now.checked;
+  });
+
+  // A click on a heading exchanges the whole list: rows that are still there keep their ticks, the heading the focus.
+  let before = null;
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const heading = event.detail.requestConfig.elt;
+    if (!heading.closest("#task_list thead") || !event.detail.shouldSwap) return;
+    before = {
+      ticked: new Set(picks().filter((pick) => pick.checked).map((pick) => pick.value)),
+      all: pickAll()?.checked,
+      focused: document.activeElement === heading ? heading.id : "",
+    };
+  });
+
+  document.addEventListener("htmx:afterSwap", () => {
+    if (!before) return;
+    const { ticked, all, focused } = before;
+    before = null;
+    for (const pick of picks()) pick.checked = ticked.has(pick.value);
+    if (pickAll()) pickAll().checked = all;
+    if (all) pickThePage(true);
+    document.getElementById(focused)?.focus({ preventScroll: true });
+    show();
   });
 
   document.addEventListener("htmx:afterSettle", show);
@@ -77,6 +114,7 @@
 
   addEventListener("pageshow", () => {
     for (const field of document.querySelectorAll(".filters [disabled]")) field.disabled = false;
+    if (pickAll()?.checked) pickThePage(true); // a browser gives back the ticks of a page that it had left
     show();
   });
 
@@ -89,6 +127,7 @@
       pickTo(pick, true);
     }
     last = pick.value;
+    dropAllUnlessWhole();
     show();
   });
 })();
