@@ -81,8 +81,8 @@ def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
     page.wait_for_url("**/tasks/**")
 
 
-def scan(chromium: Browser, console: Stack, scheme: str, addresses: list[str]) -> None:
-    """See that axe-core finds nothing on the pages, and that none of them is wider than its window."""
+def wide_and_narrow(chromium: Browser, console: Stack, scheme: str) -> Iterator[tuple[int, Page]]:
+    """Yield a signed-in page of each width."""
     for width in (1400, 360):
         context = chromium.new_context(
             base_url=console.url,
@@ -91,18 +91,25 @@ def scan(chromium: Browser, console: Stack, scheme: str, addresses: list[str]) -
         )
         page = context.new_page()
         sign_in(page)
+        yield width, page
+        context.close()
+
+
+def violations(page: Page, where: str) -> list[str]:
+    """Return what axe-core finds on the page as it is."""
+    found = Axe().run(page).response["violations"]
+    return [f"{where}: {it['id']}: {it['help']}: {node['html'][:200]}" for it in found for node in it["nodes"]]
+
+
+def scan(chromium: Browser, console: Stack, scheme: str, addresses: list[str]) -> None:
+    """See that axe-core finds nothing on the pages, and that none of them is wider than its window."""
+    for width, page in wide_and_narrow(chromium, console, scheme):
         for address in addresses:
             page.goto(address)
-            found = Axe().run(page).response["violations"]
-            said = [
-                f"{address} at {width}: {it['id']}: {it['help']}: {node['html'][:200]}"
-                for it in found
-                for node in it["nodes"]
-            ]
+            said = violations(page, f"{address} at {width}")
             assert not said, "\n".join(said)
             # And at widths between those where it is laid out anew.
             for other in (width, 800, 1024, 1100, 1200, 1280):
                 page.set_viewport_size({"width": other, "height": 900})
                 assert page.evaluate("document.documentElement.scrollWidth") <= other, (address, other)
             page.set_viewport_size({"width": width, "height": 900})
-        context.close()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import sign_in
+from tests.browser.conftest import sign_in, violations, wide_and_narrow
 from tests.stack import PASSWORD, Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.timeout(180)]
@@ -113,22 +112,9 @@ OPENED: tuple[Callable[[Page], None], ...] = (
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_that_opens_shuts_anybody_out(chromium: Browser, console: Stack, scheme: str) -> None:
-    said = []
-    for width in (1400, 360):
-        context = chromium.new_context(
-            base_url=console.url,
-            color_scheme=scheme,  # type: ignore[arg-type]
-            viewport={"width": width, "height": 900},
-        )
-        page = context.new_page()
-        sign_in(page)
+    said: list[str] = []
+    for width, page in wide_and_narrow(chromium, console, scheme):
         for act in OPENED:  # the last two sign out
             act(page)
-            found = Axe().run(page).response["violations"]
-            said += [
-                f"{act.__name__} at {width}: {it['id']}: {it['help']}: {node['html'][:200]}"
-                for it in found
-                for node in it["nodes"]
-            ]
-        context.close()
+            said += violations(page, f"{act.__name__} at {width}")
     assert not said, "\n".join(said)
