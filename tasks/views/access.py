@@ -8,6 +8,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from tasks.matrix import VIEW
 from tasks.models import Task
+from tasks.sign_in import remember, was_let_pass
 from tasks.statuses import Operation
 
 
@@ -15,6 +16,13 @@ def may_view(request: HttpRequest) -> None:
     """Let pass who may see tasks; everyone else gets the 403 page."""
     if not request.user.has_perm(VIEW):
         raise PermissionDenied("You may not see tasks. Ask an administrator for the right “Can view task”.")
+
+
+def may_poll(request: HttpRequest) -> None:
+    """Let pass whom `may_view` let pass a moment ago, too."""
+    if not was_let_pass(request):
+        may_view(request)
+        remember(request)
 
 
 def viewable_task(request: HttpRequest, task_id: int) -> Task:

@@ -19,10 +19,11 @@ from tasks.guards import not_allowed
 from tasks.locale import separators, written
 from tasks.matrix import MATRIX
 from tasks.models import Density, Preference, SavedView, Task, WriteMode
+from tasks.sign_in import poll
 from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
 from tasks.views import htmx
-from tasks.views.access import may_view
+from tasks.views.access import may_poll, may_view
 from tasks.views.pulse import changed_pulse
 from tasks.views.rows import KINDS, build_rows, render_rows
 from tasks.views.versions import FRESH, read_versions, versions_of
@@ -84,6 +85,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     return htmx.page_or_fragment(request, "tasks/list.html", "tasks/partials/task_list.html", context)
 
 
+@poll
 @require_GET
 def changed_rows(request: HttpRequest) -> HttpResponse:
     """Answer a poll of the list: what changed since `v` of all that it names, or 204.
@@ -91,7 +93,7 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
     Rows each time; every third poll names the counts, the news and what each page carries as well. One request for all:
     five hundred open lists are five hundred polls in less than two seconds, whatever they show.
     """
-    may_view(request)
+    may_poll(request)
     shown = htmx.shown(request)
     found = _changed_rows(request, shown)
     if "status_counts" in shown:
