@@ -172,6 +172,7 @@ def test_filters_columns_and_views_are_kept(page: Page) -> None:
     page.get_by_label("Lag", exact=True).check()
     page.get_by_label("Comfortable").check()
     page.get_by_role("button", name="Apply").click()
+    expect(page.locator("td.col-lag").first).to_be_visible()
 
 
 def test_a_snapshot_is_taken_and_pinned_while_the_task_goes_on(console: Stack, page: Page) -> None:
