@@ -47,9 +47,7 @@ def test_an_unchanged_poll_costs_two_queries_whoever_asks_and_less_when_others_a
     assert len(queries) == cost
 
 
-def test_nothing_else_is_let_pass_without_asking(
-    operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_else_is_let_pass_without_asking(operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch) -> None:
     operator.get(poll, headers=HTMX)
     task = Task.objects.get()
     operator.session.flush()  # as if it had ended: the browser does not know yet
