@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 from django.db.utils import ConnectionHandler
 
@@ -46,6 +47,8 @@ class Stack:
             "OPS_DATA_DIR": str(self.data_dir),
             "OPS_DEMO": "1" if demo else "0",
             "OPS_ADMIN_PASSWORD": PASSWORD,
+            # What this process signs, a session, is good in the stack's own.
+            "OPS_SECRET_KEY": settings.SECRET_KEY,
             "PORT": str(self.port),
             "DJANGO_SETTINGS_MODULE": "opsconsole.settings",
             "PYTHONUNBUFFERED": "1",

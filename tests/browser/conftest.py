@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth import get_user_model
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -59,18 +61,24 @@ def console(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoD
 
 @pytest.fixture
 def context(chromium: Browser, console: Stack) -> Iterator[BrowserContext]:
+    """Somebody who is signed in as admin."""
     context = chromium.new_context(base_url=console.url, viewport={"width": 1400, "height": 900})
     context.set_default_timeout(20_000)
+    let_in(context, console)
     yield context
     context.close()
 
 
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
-    """A signed-in page; whatever the browser's console complains of fails the test."""
-    page = context.new_page()
-    sign_in(page)
-    return page
+    return context.new_page()
+
+
+def let_in(context: BrowserContext, console: Stack) -> None:
+    """Sign in by the session alone: the form and its slow hash of the password are looked at once, in test_walk."""
+    client = Client()
+    client.force_login(get_user_model().objects.get(username="admin"))
+    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": console.url}])
 
 
 def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
@@ -82,16 +90,15 @@ def sign_in(page: Page, name: str = "admin", password: str = PASSWORD) -> None:
 
 
 def wide_and_narrow(chromium: Browser, console: Stack, scheme: str) -> Iterator[tuple[int, Page]]:
-    """Yield a signed-in page of each width."""
-    for width in (1400, 360):
+    """Yield a signed-in page of each width; dark ones are laid out as light ones are."""
+    for width in (1400, 360) if scheme == "light" else (1400,):
         context = chromium.new_context(
             base_url=console.url,
             color_scheme=scheme,  # type: ignore[arg-type]
             viewport={"width": width, "height": 900},
         )
-        page = context.new_page()
-        sign_in(page)
-        yield width, page
+        let_in(context, console)
+        yield width, context.new_page()
         context.close()
 
 

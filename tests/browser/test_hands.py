@@ -134,6 +134,7 @@ def test_the_palette_says_what_to_type_and_one_escape_closes_it(page: Page) -> N
     palette = open_palette(page)
     expect(palette.get_by_role("status")).to_contain_text("Type a part of a task’s name")
     page.keyboard.type("t001")
+    expect(palette.get_by_role("option")).to_have_count(1)
     expect(palette.get_by_role("option")).to_have_text("t001 Initialize")
     page.keyboard.press("Escape")
     expect(palette).to_have_count(0)
@@ -160,6 +161,7 @@ def test_the_palette_shuts_nobody_out(page: Page) -> None:
 def test_what_is_found_opens_in_a_tab_of_its_own(page: Page, by: str) -> None:
     page.goto("/tasks/")
     palette = open_palette(page, "t017")
+    expect(palette.get_by_role("option")).to_have_count(1)
     expect(palette.get_by_role("option")).to_have_text("t017 Running")
     with page.context.expect_page() as opened:
         if by == "key":
