@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 from django.db import connection
-from django.db.models import CharField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import CharField, ExpressionWrapper, F, Func, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
 
 from tasks import shortlist
 from tasks.models import Task
 
 _TRIGRAM: Final = 3
+_WORDS: Final = Func(
+    F("pk"), template="(SELECT words FROM tasks_text WHERE task_id = %(expressions)s)", output_field=TextField()
+)
 _POSTGRESQL: Final = "SELECT task_id FROM tasks_text WHERE words LIKE lower(%s)"
 
 
@@ -27,7 +30,7 @@ def matching(tasks: QuerySet[Task], text: str, *, in_order: bool = True) -> Quer
         tasks,
         f"text {text}",
         lambda most: _look_up(text, most),
-        lambda tasks: _walk(tasks, text),
+        lambda tasks: _walk(tasks, text, in_order=in_order),
         in_order=in_order,
     )
 
@@ -41,7 +44,10 @@ def _look_up(text: str, most: int) -> list[int]:
         return [key for (key,) in cursor.fetchall()]
 
 
-def _walk(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
+def _walk(tasks: QuerySet[Task], text: str, *, in_order: bool = True) -> QuerySet[Task]:
+    if connection.vendor == "postgresql" and in_order:
+        # A value of each task: a join PostgreSQL took for a reason to leave the list's order, ten times slower.
+        return tasks.alias(words=_WORDS).filter(words__contains=text.lower())
     if connection.vendor == "postgresql":
         return tasks.filter(pk__in=RawSQL(_POSTGRESQL, [_pattern(text)]))  # noqa: S611
     tasks = tasks.alias(source_name=_name("source_connection_id"), target_name=_name("target_connection_id"))

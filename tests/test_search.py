@@ -15,7 +15,13 @@ pytestmark = pytest.mark.django_db
 
 
 def found(text: str) -> list[str]:
-    return list(search.matching(Task.objects.all(), text).order_by("name").values_list("name", flat=True))
+    """The same whether the first of them are wanted, in their order, or any; and as a part of another query."""
+    first, any_ = (search.matching(Task.objects.all(), text, in_order=in_order) for in_order in (True, False))
+    names = list(first.order_by("name").values_list("name", flat=True))
+    assert names == sorted(any_.values_list("name", flat=True))
+    inner = first.order_by("name").values("pk")[:10]
+    assert names == list(Task.objects.filter(pk__in=inner).order_by("name").values_list("name", flat=True))
+    return names
 
 
 @pytest.fixture(params=["by the index", "by a walk"], autouse=True)

@@ -146,6 +146,7 @@ def _measure(database: str, count: int) -> None:
     # Polls at the same time share what one of them read; one alone has to read it.
     tell("poll, shared", _poll_of(ask("/tasks/")))
     fresh, versions.FRESH = versions.FRESH, 0
+    time.sleep(2 * fresh)  # what was shared last is forgotten
     tell("unchanged poll", _poll_of(ask("/tasks/")))
     versions.FRESH = fresh
 
