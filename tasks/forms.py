@@ -83,7 +83,7 @@ class BulkForm(forms.Form):
         if operation is not Operation.STOP:
             del self.fields["confirm"]
         else:
-            self.fields["confirm"].label = f"Type {count} to confirm: so many tasks will be stopped"
+            self.fields["confirm"].label = f"Type {count}, the number of tasks that you have agreed to stop"
         for name in self.fields:
             self.fields[name].widget.attrs |= {"autocomplete": "off"}
             if self.is_bound and name in self.errors:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Final
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
@@ -42,7 +42,7 @@ def narrow(
     first of them be wanted, in the list's order, or just any?
     """
     name = f"shortlist:{blake2b(question.encode(), digest_size=12).hexdigest()}"
-    keys: array[int] = cache.get_or_set(name, lambda: array("q", look_up(_MOST + 1)), _FRESH)
+    keys: array[int] = caches["answers"].get_or_set(name, lambda: array("q", look_up(_MOST + 1)), _FRESH)
     return walk(tasks) if len(keys) > (FEW if in_order else _MOST) else tasks.filter(pk__in=_listed(keys))
 
 

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from tasks.alerts import life
 from tasks.models import Task
 from tasks.statuses import Status
-from tasks.submission import Change, TaskPlan, check_task, write_task
+from tasks.submission import Change, SubmissionInvalid, TaskPlan, check_task, write_task
 from tasks.task_forms import ChangedMeanwhile, TaskForm, as_submitted, save_draft, save_task
 
 _DELETABLE: Final = (Status.INITIALIZE, Status.STOPPED)
@@ -112,9 +112,13 @@ class TaskAdmin(admin.ModelAdmin):
             for problem in problems:
                 self.message_user(request, f"{task.name}: {problem}", messages.ERROR)
             if not problems:
-                with transaction.atomic():
-                    write_task(plan, Change("task", task.name, "created"), request.user.get_username())
-                submitted += 1
+                try:
+                    with transaction.atomic():
+                        write_task(plan, Change("task", task.name, "created"), request.user.get_username())
+                except SubmissionInvalid as error:  # somebody else was first
+                    self.message_user(request, f"{task.name}: {error}", messages.ERROR)
+                else:
+                    submitted += 1
         if submitted:
             self.message_user(
                 request, f"{submitted} submitted; the console shows them as Initialize.", messages.SUCCESS

@@ -216,7 +216,8 @@ def _submit_draft(values: dict[str, Any]) -> Task:
         with transaction.atomic():
             task = task or Task.objects.create(**values)
     except IntegrityError:
-        task = None
+        if not Task.objects.filter(name=name, submitted_at__isnull=False).exists():
+            raise
     if task is None or task.submitted_at != values["submitted_at"]:
         # It may be running by now: it is not written over by whoever meant to make a new one.
         raise SubmissionInvalid([Problem("name", f"Somebody submitted a task {name} just now. Look at it first.")])

@@ -90,7 +90,7 @@ def _step(request: HttpRequest, task: Task | None, like: Task | None) -> HttpRes
     if request.method != "POST":
         return _show(request, task, _unbound(task, like), 0)
     now = min(max(_number(request.POST.get("step", "")), 0), REVIEW)
-    form = TaskForm(request.POST, instance=task or Task(), is_whole=now >= REVIEW - 1)
+    form = TaskForm(request.POST, instance=task or Task(), is_whole=now >= REVIEW - 1 and "back" not in request.POST)
     if "back" in request.POST:
         return _show(request, task, form, max(0, min(now - 1, _number(request.POST["back"]))))
     if "look" in request.POST:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -43,7 +44,7 @@ def snapshots(request: HttpRequest, task_id: int) -> HttpResponse:
     facts = load_facts([task], request.user.has_perm)[task.pk]
     context = {
         "regions": live_regions(request, task, ["task_header", "snapshot_news"], oob=False),
-        "live_query": f"newest={max((row['it'].pk for row in rows), default=0)}",
+        "live_query": f"newest={Snapshot.objects.filter(task=task).aggregate(pk=Max('pk'))['pk'] or 0}",
         "rows": rows,
         "page": page,
         "may_operate": request.user.has_perm(OPERATE),

@@ -118,8 +118,11 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
     for name in ("offset_text", "delivery_ms", "log_n", *LAGS):
         values[name] = getattr(observation, name)
-    if task.status not in (Status.RUNNING, Status.OPERATING) and observation.state not in ALIVE:
-        values |= dict.fromkeys(LAGS)  # the last that was measured says nothing of now
+    # Of what does not run the last that was measured says nothing of now; of what fails and is restarted soon it does.
+    # The status may be an older one than the look: a pause that was settled in between has ended the attempt.
+    to_be_restarted = observation.state is EngineState.FAILED and task.status in (Status.RUNNING, Status.OPERATING)
+    if observation.state not in ALIVE and not to_be_restarted:
+        values |= dict.fromkeys(LAGS)
     values["phase"] = asdict(observation.phase) if observation.phase else None
     if observation.snapshots:
         newest = observation.snapshots[0]
@@ -177,6 +180,8 @@ def record_snapshots(run: Run, infos: Sequence[SnapshotInfo]) -> None:
     """
     if not infos:
         return
+    # Read anew: what is recorded may have been seen before somebody went back, and be written down after it.
+    run.refresh_from_db(fields=["epoch"])
     known = set(run.snapshots.values_list("engine_id", flat=True))
     new = [info for info in infos if info.id not in known]
     Snapshot.objects.bulk_create([_copy(run, info) for info in new], ignore_conflicts=True)

@@ -252,6 +252,8 @@ def test_what_somebody_else_saved_meanwhile_is_not_written_over_unseen(configure
     for _ in range(2):
         _, page = step(configurer, path, page, snapshot_interval="9")
         Task.objects.filter(pk=task.pk).update(dirty_limit=5)
+    _, page = step(configurer, path, page, "back", back="1")  # where nothing is said of it
+    _, page = step(configurer, path, page)
     status, page = step(configurer, path, page)
     assert status == 422
     assert "Somebody has changed orders since you opened it. Yours differs from it in " in page

@@ -77,7 +77,9 @@ def test_the_query_filters_and_sorts(operator: Client) -> None:
     assert listed("group=big") == listed("owner=otto") == ["c-orders"]
     assert listed("mode=upsert") == ["b-events"]
     assert listed("source_kind=sqlite&target_kind=sqlite&owner=otto") == ["c-orders"]
-    assert listed("source_kind=file") == []
+    TaskTag.objects.create(task=Task.objects.get(name="b-events"), name="eu")
+    for nobody in ("source_kind=file", "owner=gone", "group=gone", "tag=gone"):
+        assert listed(nobody) == []
     assert listed("attention=1") == ["b-events"]
     TaskTag.objects.create(task=Task.objects.get(name="a-orders"), name="nightly")
     assert listed("tag=nightly") == ["a-orders"]

@@ -83,7 +83,9 @@ def test_one_is_taken_on_demand_while_the_task_runs(operator: Client, paused: Ta
 
 
 def test_what_came_since_the_page_was_made_is_told_not_forced_in(operator: Client, paused: Task) -> None:
-    page = operator.get(f"/tasks/{paused.pk}/snapshots/").content.decode()
+    for _ in range(30):
+        make_snapshot(paused)
+    page = operator.get(f"/tasks/{paused.pk}/snapshots/?page=2").content.decode()
     live = re.search(r'hx-get="(/tasks/\d+/live/\?newest=\d+)"', page)
     version = re.search(r'id="snapshot_news" data-version="(\w+)"', page)
     assert live is not None
