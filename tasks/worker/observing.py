@@ -30,6 +30,9 @@ _COUNTERS = (
     "bytes_dirty",
 )
 
+_ENDED_AS_ASKED = frozenset({EngineState.PAUSED, EngineState.KILLED, EngineState.FINISHED})
+_RUNS = frozenset({Status.RUNNING, Status.OPERATING})
+
 #: (task, run) -> newest snapshot that this process has recorded: most looks then need no query for snapshots.
 _recorded: dict[tuple[str, int], str] = {}
 
@@ -118,10 +121,9 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
     for name in ("offset_text", "delivery_ms", "log_n", *LAGS):
         values[name] = getattr(observation, name)
-    # Of what does not run the last that was measured says nothing of now; of what fails and is restarted soon it does.
-    # The status may be an older one than the look: a pause that was settled in between has ended the attempt.
-    to_be_restarted = observation.state is EngineState.FAILED and task.status in (Status.RUNNING, Status.OPERATING)
-    if observation.state not in ALIVE and not to_be_restarted:
+    # What does not run is not measured; of what broke down and is restarted soon the last that was measured still tells.
+    # The status may be older than the look: a pause that was settled in between has ended the attempt as it was asked.
+    if observation.state in _ENDED_AS_ASKED or (task.status not in _RUNS and observation.state not in ALIVE):
         values |= dict.fromkeys(LAGS)
     values["phase"] = asdict(observation.phase) if observation.phase else None
     if observation.snapshots:
