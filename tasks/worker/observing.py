@@ -121,7 +121,7 @@ def _values(task: Task, observation: Observation) -> dict[str, Any]:
     values |= {name: getattr(observation.counters, name) for name in _COUNTERS}
     for name in ("offset_text", "delivery_ms", "log_n", *LAGS):
         values[name] = getattr(observation, name)
-    # What does not run is not measured; of what broke down and is restarted soon the last that was measured still tells.
+    # What does not run is not measured; of what broke down and is restarted soon the last measured still tells.
     # The status may be older than the look: a pause that was settled in between has ended the attempt as it was asked.
     if observation.state in _ENDED_AS_ASKED or (task.status not in _RUNS and observation.state not in ALIVE):
         values |= dict.fromkeys(LAGS)
