@@ -230,7 +230,12 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
 
 def _facets(asked: TaskFilter) -> SafeString:
     """Return the questions beside the statuses as HTML, each with its values and how many tasks have them."""
-    facets = cache.get_or_set(f"facets:{htmx.version_of([replace(asked, sort='')])}", asked.facets, 2 * _FRESH)
+    name = f"facets:{htmx.version_of([replace(asked, sort=''), separators()])}"
+    return mark_safe(cache.get_or_set(name, lambda: _render_facets(asked), 2 * _FRESH))  # noqa: S308  (it escapes)
+
+
+def _render_facets(asked: TaskFilter) -> str:
+    facets = asked.facets()
     found = []
     for name, (label, words) in _QUESTIONS.items():
         counted, wanted = dict(facets.values[name]), getattr(asked, name)
@@ -240,7 +245,7 @@ def _facets(asked: TaskFilter) -> SafeString:
         values = [(value, words.get(value, value), f"{written(n)}{plus}") for value, n in sorted(counted.items())]
         if values:
             found.append({"name": name, "label": label, "wanted": wanted, "values": values})
-    return mark_safe(engines["rows"].get_template("facets.html").render({"facets": found}))  # noqa: S308  (it escapes)
+    return str(engines["rows"].get_template("facets.html").render({"facets": found}))
 
 
 def _own(request: HttpRequest) -> dict[str, Any]:
