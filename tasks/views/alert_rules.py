@@ -26,6 +26,7 @@ from tasks.submission.alert_writing import save_plan
 from tasks.tables import page_of
 from tasks.views import htmx
 from tasks.views.access import may_view
+from tasks.views.addresses import whole_number
 from tasks.views.alerts import message_row
 
 _SHOWN: Final = 20
@@ -114,7 +115,7 @@ def recipient_list(request: HttpRequest) -> HttpResponse:
 def new_rule(request: HttpRequest) -> HttpResponse:
     """First its metric is chosen, then the questions that this one needs are asked."""
     _must(request, "add")
-    copied = AlertRule.objects.filter(pk=_number(request.GET.get("copy", ""))).first()
+    copied = AlertRule.objects.filter(pk=whole_number(request.GET.get("copy", ""))).first()
     code = copied.metric if copied else request.POST.get("metric") or request.GET.get("metric", "")
     if code not in METRICS:
         return render(request, "tasks/alert_metrics.html", {"metrics": list(METRICS.values())})
@@ -131,10 +132,6 @@ def edit_rule(request: HttpRequest, rule_id: int) -> HttpResponse:
         _must(request, "change")
     metric = METRICS[rule.metric]
     return _edit(request, RuleForm(request.POST or None, instance=rule, metric=metric), metric, rule)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _edit(request: HttpRequest, form: RuleForm, metric: Metric, rule: AlertRule | None) -> HttpResponse:

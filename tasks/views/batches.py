@@ -36,7 +36,7 @@ def batch_list(request: HttpRequest) -> HttpResponse:
     page = page_of(Batch.objects.order_by("-pk"), request.GET.get("page", ""))
     counted = batches.counts_of_many(page.object_list)
     rows = [
-        {"it": batch, "operation": Operation(batch.operation), "counts": _some(counted[batch.pk])}
+        {"it": batch, "operation": Operation(batch.operation), "counts": _not_zero(counted[batch.pk])}
         for batch in page.object_list
     ]
     return _page(request, "tasks/batches.html", ["batch_list"], {"rows": rows, "page": page})
@@ -70,12 +70,10 @@ def _page(request: HttpRequest, template: str, names: list[str], context: dict[s
     regions = [htmx.region(request, name, f"tasks/partials/{name}.html", context, oob=is_poll) for name in names]
     if not is_poll:
         return render(request, template, {**context, "regions": regions})
-    shown = htmx.shown(request)
-    changed = [region for region in regions if shown.get(region["id"]) != region["version"]]
-    return render(request, "tasks/partials/accepted.html", {"regions": changed}) if changed else htmx.no_change()
+    return htmx.changed(request, regions, htmx.shown(request))
 
 
-def _some(counted: dict[ItemState, int]) -> list[dict[str, Any]]:
+def _not_zero(counted: dict[ItemState, int]) -> list[dict[str, Any]]:
     return [{"state": state, "count": n} for state, n in counted.items() if n]
 
 
@@ -92,7 +90,7 @@ def _progress(batch: Batch) -> dict[str, Any]:
     total = sum(counted.values())
     done = total - counted[ItemState.WAITING] - counted[ItemState.ASKED]
     return {
-        "counts": _some(counted),
+        "counts": _not_zero(counted),
         "total": total,
         # Those that were refused in the preview were never to be asked for.
         "asked": total - batch.items.filter(state=ItemState.REFUSED, asked_at__isnull=True).count(),

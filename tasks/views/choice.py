@@ -10,8 +10,9 @@ from django.http import QueryDict
 
 from tasks import batches
 from tasks.filters import TaskFilter
-from tasks.models import Batch, Task
+from tasks.models import Batch, BatchItem, Task
 from tasks.models.batch import RETRIED
+from tasks.views.addresses import whole_number
 
 #: Tasks that an address may name one by one; more are chosen by the list's query.
 NAMED: Final = 500
@@ -26,28 +27,22 @@ def chosen(query: QueryDict) -> tuple[list[Task], bool]:
     the list's filter finds.
     """
     if "again" in query:
-        again = batch_again(query)
-        return (
-            (by_keys(again.items.filter(state__in=RETRIED).values_list("task", flat=True)), False) if again else _NONE
-        )
+        items = BatchItem.objects.filter(batch=batch_again(query), state__in=RETRIED)
+        return by_keys(items.values_list("task", flat=True)), False
     if "task" in query and not query.get("all"):
         # What can't be read names nothing: it must not mean everything.
-        named = [int(pk) for pk in query.getlist("task") if pk.isascii() and pk.isdigit() and len(pk) < 19]
+        named = [pk for text in query.getlist("task") if (pk := whole_number(text)) is not None]
         return by_keys(named[:NAMED]), len(named) > NAMED
     if query.get("selected") and not query.get("all"):
-        return _NONE  # the list's form was sent without a tick
+        return [], False  # the list's form was sent without a tick
     tasks = TaskFilter.read(query).apply(Task.objects.submitted().select_related("group")).order_by("name", "pk")
     found = list(tasks.defer("source_options", "phase")[: batches.MOST + 1])
     return found[: batches.MOST], len(found) > batches.MOST
 
 
-_NONE: Final[tuple[list[Task], bool]] = ([], False)
-
-
 def batch_again(query: QueryDict) -> Batch | None:
     """Return the batch whose failed ones are to be asked for again."""
-    pk = query.get("again", "")
-    return Batch.objects.filter(pk=int(pk)).first() if pk.isascii() and pk.isdigit() and len(pk) < 19 else None
+    return Batch.objects.filter(pk=whole_number(query.get("again", ""))).first()
 
 
 def packed(tasks: Collection[Task]) -> str:

@@ -26,6 +26,7 @@ from tasks.series import recent_rate
 from tasks.statuses import Operation, Outcome, Status
 from tasks.views import htmx
 from tasks.views.access import viewable_task
+from tasks.views.addresses import whole_number
 from tasks.views.rows import Button, buttons_of, overlays_of, render_buttons
 
 _DIRTY_ROWS = 10
@@ -46,12 +47,7 @@ def live(request: HttpRequest, task_id: int) -> HttpResponse:
     """Answer the poll of a task page: of the regions it shows, those that changed, or 204."""
     task = viewable_task(request, task_id)
     shown = htmx.shown(request)
-    changed = [
-        region for region in live_regions(request, task, shown.keys()) if region["version"] != shown[region["id"]]
-    ]
-    if not changed:
-        return htmx.no_change()
-    return render(request, "tasks/partials/accepted.html", {"regions": changed})
+    return htmx.changed(request, live_regions(request, task, shown.keys()), shown)
 
 
 def shell(request: HttpRequest, task: Task, tab: str, **context: Any) -> dict[str, Any]:
@@ -72,9 +68,8 @@ def live_regions(request: HttpRequest, task: Task, names: Collection[str], *, oo
 
 def _snapshot_news(request: HttpRequest, task: Task) -> dict[str, Any]:
     """What came since the page was made, whose newest snapshot `newest` is: told, not forced into the table."""
-    newest = request.GET.get("newest", "")
-    known = newest.isascii() and newest.isdigit() and len(newest) < 19
-    newer = Snapshot.objects.filter(task=task, pk__gt=int(newest)).count() if known else 0
+    newest = whole_number(request.GET.get("newest", ""))
+    newer = 0 if newest is None else Snapshot.objects.filter(task=task, pk__gt=newest).count()
     return {"task": task, "newer": newer}
 
 

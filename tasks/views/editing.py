@@ -20,6 +20,7 @@ from tasks.submission.writing import AT_ANY_TIME, HARMLESS, why_unchangeable
 from tasks.task_forms import ChangedMeanwhile, TaskForm, as_submitted, save_task, spoken
 from tasks.views import htmx
 from tasks.views.access import may_view, viewable_task
+from tasks.views.addresses import whole_number
 
 #: Step -> its words, its questions, and which side of the flow it is about.
 STEPS: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
@@ -80,19 +81,17 @@ def _must(request: HttpRequest, act: str) -> None:
 
 
 def _clone(request: HttpRequest) -> Task | None:
-    number = request.GET.get("clone", "")
-    known = number.isascii() and number.isdigit() and len(number) < 19
-    return Task.objects.submitted().filter(pk=number).first() if known else None
+    return Task.objects.submitted().filter(pk=whole_number(request.GET.get("clone", ""))).first()
 
 
 def _step(request: HttpRequest, task: Task | None, like: Task | None) -> HttpResponse:
     """Take one step of the form: on, back, look something up, or save."""
     if request.method != "POST":
         return _show(request, task, _unbound(task, like), 0)
-    now = min(max(_number(request.POST.get("step", "")), 0), REVIEW)
+    now = min(whole_number(request.POST.get("step", "")) or 0, REVIEW)
     form = TaskForm(request.POST, instance=task or Task(), is_whole=now >= REVIEW - 1 and "back" not in request.POST)
     if "back" in request.POST:
-        return _show(request, task, form, max(0, min(now - 1, _number(request.POST["back"]))))
+        return _show(request, task, form, max(0, min(now - 1, whole_number(request.POST["back"]) or 0)))
     if "look" in request.POST:
         return _show(request, task, form, now, _ask(request, now))
     is_valid = form.is_valid()
@@ -103,10 +102,6 @@ def _step(request: HttpRequest, task: Task | None, like: Task | None) -> HttpRes
         return _show(request, task, form, min([n for n in wrong if n <= now], default=REVIEW - 1), status=422)
     following = min(now + 1, REVIEW)
     return _show(request, task, form, following, _check(request, form) if following == REVIEW and is_valid else ())
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else 0
 
 
 def _unbound(task: Task | None, like: Task | None) -> TaskForm:
@@ -221,7 +216,7 @@ def _what_is_fixed(task: Task | None) -> str:
     if task is None or why_unchangeable(task, ["source_object"]) is None:
         return ""
     free = AT_ANY_TIME if task.status in (Status.RUNNING, Status.OPERATING) else HARMLESS
-    may = ", ".join(sorted(name.replace("_", " ") for name in free))
+    may = ", ".join(sorted(map(spoken, free)))
     return f"{task.name} is {task.get_status_display()}: only {may} can be changed now."
 
 

@@ -41,6 +41,12 @@ def no_change() -> HttpResponse:
     return HttpResponse(status=204)
 
 
+def changed(request: HttpRequest, regions: Iterable[dict[str, Any]], shown: Mapping[str, str]) -> HttpResponse:
+    """Answer a poll with those of `regions` that the page shows in another version, or not at all."""
+    anew = [region for region in regions if region["version"] != shown.get(region["id"])]
+    return render(request, "tasks/partials/accepted.html", {"regions": anew}) if anew else no_change()
+
+
 def shown(request: HttpRequest) -> dict[str, str]:
     """Return what a polling page shows, id to version, from `?v=<id>.<version>,...`."""
     pairs = (item.rpartition(".") for item in request.GET.get("v", "").split(",")[:MAX_SHOWN])

@@ -24,6 +24,7 @@ from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
 from tasks.views import htmx
 from tasks.views.access import may_poll, may_view
+from tasks.views.addresses import whole_number
 from tasks.views.pulse import changed_pulse
 from tasks.views.rows import KINDS, build_rows, render_rows
 from tasks.views.versions import FRESH, read_versions, versions_of
@@ -104,11 +105,8 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
 
 
 def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
-    rows = {
-        int(name[5:]): version
-        for name, version in shown.items()
-        if name.startswith("task-") and name[5:].isascii() and name[5:].isdigit() and len(name) < 23
-    }
+    named = ((whole_number(name.removeprefix("task-")), version) for name, version in shown.items())
+    rows = {pk: version for pk, version in named if pk is not None}
     if not rows:
         return ""
     lately = versions_of(rows)
@@ -172,7 +170,7 @@ def _table(asked: TaskFilter) -> TaskTable:
 
 def _paginate(table: TaskTable, number: str, count: int) -> Any:
     """Show the page asked for, or the nearest there is."""
-    wanted = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 1
+    wanted = whole_number(number) or 1
     last = BoundedPaginator(table.rows, PER_PAGE, known_count=count).num_pages
     page = min(max(wanted, 1), last)
     table.paginate(paginator_class=BoundedPaginator, per_page=PER_PAGE, page=page, known_count=count)

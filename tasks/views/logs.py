@@ -21,6 +21,7 @@ from tasks.snapshots import moment
 from tasks.statuses import Operation
 from tasks.views import htmx
 from tasks.views.access import viewable_task
+from tasks.views.addresses import whole_number
 from tasks.views.detail import shell
 from tasks.views.ranges import RANGES, TimeRange, read_range
 
@@ -65,12 +66,8 @@ def read_asked(request: HttpRequest) -> Asked:
         chosen = read_range(query, time.time(), "7d")
         problem = problem or chosen.problem
     levels = tuple(level for level in Level.values if level in query.getlist("level"))
-    line, before = (_number(query.get(name, "")) for name in ("line", "before"))
+    line, before = (whole_number(query.get(name, "")) for name in ("line", "before"))
     return Asked(search, levels, chosen, query.get("wrap") != "0", line, before, problem)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _found(task: Task, asked: Asked) -> QuerySet[LogLine]:
@@ -116,7 +113,7 @@ def _page(found: QuerySet[LogLine], asked: Asked, newest: int) -> tuple[list[Log
 
 def _tail(request: HttpRequest, task: Task, asked: Asked, found: QuerySet[LogLine], newest: int) -> HttpResponse:
     """Answer the poll of the tail: the lines after those that the page has, or 204."""
-    after = _number(htmx.shown(request).get("log_tail", ""))
+    after = whole_number(htmx.shown(request).get("log_tail", ""))
     if after is None or newest <= after:
         return htmx.no_change()
     lines = list(found.filter(n__gt=after).order_by("-n")[:PER_PAGE])[::-1]

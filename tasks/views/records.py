@@ -22,6 +22,7 @@ from tasks.snapshots import MOST_PINNED, ask_for, moment, pin, unpin
 from tasks.statuses import Operation, Status
 from tasks.submission.writing import tags_of
 from tasks.tables import page_of
+from tasks.task_forms import spoken
 from tasks.views.access import viewable_task
 from tasks.views.detail import live_regions, shell
 from tasks.views.ranges import RANGES, read_range
@@ -165,7 +166,7 @@ def configuration(request: HttpRequest, task_id: int) -> HttpResponse:
     if newest is not None and newest.settings:
         now = settings_of(task)
         context["differs"] = [
-            {"name": name.replace("_", " "), "used": used, "now": now.get(name)}
+            {"name": spoken(name), "used": used, "now": now.get(name)}
             for name, used in newest.settings.items()
             if now.get(name) != used
         ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.core.cache import cache as seconds
+from django.core.cache import cache
 from django.db.models import QuerySet
 from django.template import engines
 from django.urls import reverse
@@ -143,7 +143,7 @@ def build_rows(
         # These change seldom, and nothing is done by them: they may be some seconds old.
         owners=_remembered("owners", owners, lambda: dict(users.values_list("pk", "username"))),
         kinds=_remembered("kinds", connections, lambda: dict(kinds.values_list("name", "kind"))),
-        may=cache(may),
+        may=functools.cache(may),
         now=timezone.now(),
         base=reverse("tasks:list"),
         buttons={},
@@ -164,7 +164,7 @@ class _Page(NamedTuple):
 
 
 def _remembered(what: str, of: Iterable[Any], read: Callable[[], dict[Any, str]]) -> dict[Any, str]:
-    found: dict[Any, str] = seconds.get_or_set(f"{what}:{version_of(sorted(of))}", read, _SECONDS)
+    found: dict[Any, str] = cache.get_or_set(f"{what}:{version_of(sorted(of))}", read, _SECONDS)
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from django.core.cache import cache as seconds
+from django.core.cache import cache
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -77,7 +77,7 @@ _AS_READ: Final = itemgetter(*(n for n, name in enumerate(_FIELDS) if name not i
 FRESH: Final = 0.2
 
 
-@cache
+@functools.cache
 def _reading(*, whole: bool) -> QuerySet[Any]:
     # Made once: what a query's columns mean takes Django longer to find out than a database to read fifty rows.
     return Task.objects.submitted().order_by().values_list(*(_SHOWN if whole else _POLLED))
@@ -97,7 +97,7 @@ def versions_of(keys: Collection[int]) -> dict[int, str]:
     Hundreds look at the same page of the list: their polls share what one of them read a moment ago.
     """
     of_these = f"versions:{version_of(sorted(keys))}"
-    found: dict[int, str] = seconds.get_or_set(of_these, lambda: read_versions(keys), FRESH)
+    found: dict[int, str] = cache.get_or_set(of_these, lambda: read_versions(keys), FRESH)
     return found
 
 
