@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from django.core.cache import cache, caches
 from django.db.models import Case, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
-from django.template import engines
+from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.safestring import SafeString, mark_safe
+from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from tasks.filters import COUNT_LIMIT, TaskFilter
@@ -22,6 +24,7 @@ from tasks.models import Density, Preference, SavedView, Task, WriteMode
 from tasks.sign_in import poll
 from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
+from tasks.templatetags.ops import icon
 from tasks.views import htmx
 from tasks.views.access import may_poll, may_view
 from tasks.views.addresses import whole_number
@@ -44,6 +47,8 @@ _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "mode": ("mode", {value: str(label) for value, label in WriteMode.choices}),
     "tag": ("tag", {}),
 }
+_UP: Final = icon("up")
+_DOWN: Final = icon("down")
 #: Columns of the list that a person may leave out, by the word that the style sheet knows them by.
 COLUMNS: Final = {
     "source": "Source",
@@ -59,31 +64,51 @@ def task_list(request: HttpRequest) -> HttpResponse:
     """The list, or for htmx its table alone."""
     may_view(request)
     asked = TaskFilter.read(request.GET)
-    counts = counts_of(asked)
-    table = _table(asked)
-    page = _paginate(table, request.GET.get("page", ""), counts["found"])
-    keys = _keys(page)
-    rows = build_rows(keys, request.user.has_perm, keys.query.order_by)
     context = {
         "asked": asked,
+        "query": asked.query(),
+        "list_url": reverse("tasks:list"),
+        "as_fragment": htmx.wants_fragment(request),
+        **counts_of(asked),
+    }
+    table = _render_table(request, context)
+    if context["as_fragment"]:
+        return htmx.either(HttpResponse(table))
+    context |= {
         "table": table,
+        "status_counts": htmx.render_part("status_counts.html", context),
+        "facets": _facets(asked),
+        **_own(request),
+    }
+    if context["found"] and asked.status == (Status.DETECTION_EXCEPTION,):
+        context["redetect_all"] = f"{reverse('tasks:bulk', args=['detect'])}?{asked.query()}"
+    return htmx.either(render(request, "tasks/list.html", context))
+
+
+def _render_table(request: HttpRequest, context: dict[str, Any]) -> SafeString:
+    asked: TaskFilter = context["asked"]
+    table = _table(asked)
+    page = _paginate(table, request.GET.get("page", ""), context["found"])
+    keys = _keys(page)
+    rows = build_rows(keys, request.user.has_perm, keys.query.order_by)
+    plus = "+" if page.paginator.is_cut else ""
+    shown = {
         "headings": _headings(table, asked),
         "rows": render_rows(rows),
-        "page": page,
-        "previous": asked.query(page=page.previous_page_number()) if page.has_previous() else "",
-        "next": asked.query(page=page.next_page_number()) if page.has_next() else "",
-        "query": asked.query(),
-        "kept": [(name, value) for name, value in asked.pairs() if name != "sort"],
         "keys_version": htmx.version_of([row.id for row in rows]),
-        "operations": [(operation, not_allowed(operation, request.user.has_perm)) for operation in Operation],
-        **counts,
+        "kept": [(name, value) for name, value in asked.pairs() if name != "sort"],
+        "operations": _bulk_buttons(request.user.has_perm),
+        "all": f"{written(context['found'])}{plus}",
+        "number": page.number,
+        "last": f"{page.paginator.num_pages}{plus}",
+        "previous": asked.query(page=page.number - 1) if page.has_previous() else None,
+        "next": asked.query(page=page.number + 1) if page.has_next() else None,
         "here": asked.query(page=page.number),
+        "now": f"{timezone.now():%H:%M:%S}",
+        "rows_url": reverse("tasks:rows"),
+        "draft_url": reverse("admin:tasks_task_add") if request.user.is_staff else "",
     }
-    if not htmx.wants_fragment(request):
-        context |= {"facets": _facets(asked), **_own(request)}
-        if rows and asked.status == (Status.DETECTION_EXCEPTION,):
-            context["redetect_all"] = f"{reverse('tasks:bulk', args=['detect'])}?{asked.query()}"
-    return htmx.page_or_fragment(request, "tasks/list.html", "tasks/partials/task_list.html", context)
+    return htmx.render_part("task_list.html", context | shown)
 
 
 @poll
@@ -145,7 +170,7 @@ def _changed_counts(request: HttpRequest, shown: dict[str, str]) -> str:
     here = request.GET.copy()
     here.pop("v", None)
     context = {"asked": asked, **counts, "has_news": has_news, "here": here.urlencode()}
-    return render_to_string("tasks/partials/list_poll.html", context, request=request)
+    return htmx.render_part("list_poll.html", context | {"list_url": reverse("tasks:list")})
 
 
 def _has_news(asked: TaskFilter, page: str, count: int, shown: str | None) -> bool:
@@ -186,17 +211,30 @@ def _keys(page: Any) -> QuerySet[Task]:
 def _headings(table: TaskTable, asked: TaskFilter) -> list[list[dict[str, Any]]]:
     sorted_by = asked.sort.lstrip("-") or "name"
     descending = asked.sort.startswith("-")
+    direction = {"direction": "descending", "arrow": _DOWN} if descending else {"direction": "ascending", "arrow": _UP}
     return [
         [
             {
                 "name": column.name,
                 "label": str(column.header),
                 "query": asked.query(sort=_next_sort(column.name, sorted_by, descending)) if column.orderable else "",
-                "direction": ("descending" if descending else "ascending") if column.name == sorted_by else "",
+                **(direction if column.name == sorted_by else {}),
             }
             for column in cell
         ]
         for cell in table.headings()
+    ]
+
+
+def _bulk_buttons(may: Callable[[str], bool]) -> list[dict[str, str]]:
+    return [
+        {
+            "name": operation.value,
+            "label": operation.label,
+            "url": reverse("tasks:bulk", args=[operation.value]),
+            "refused": not_allowed(operation, may),
+        }
+        for operation in Operation
     ]
 
 
@@ -229,10 +267,11 @@ def counts_of(asked: TaskFilter) -> dict[str, Any]:
 def _facets(asked: TaskFilter) -> SafeString:
     """Return the questions beside the statuses as HTML, each with its values and how many tasks have them."""
     name = f"facets:{htmx.version_of([replace(asked, sort=''), separators()])}"
-    return mark_safe(cache.get_or_set(name, lambda: _render_facets(asked), 2 * _FRESH))  # noqa: S308  (it escapes)
+    found: SafeString = cache.get_or_set(name, lambda: _render_facets(asked), 2 * _FRESH)
+    return found
 
 
-def _render_facets(asked: TaskFilter) -> str:
+def _render_facets(asked: TaskFilter) -> SafeString:
     facets = asked.facets()
     found = []
     for name, (label, words) in _QUESTIONS.items():
@@ -243,7 +282,7 @@ def _render_facets(asked: TaskFilter) -> str:
         values = [(value, words.get(value, value), f"{written(n)}{plus}") for value, n in sorted(counted.items())]
         if values:
             found.append({"name": name, "label": label, "wanted": wanted, "values": values})
-    return str(engines["rows"].get_template("facets.html").render({"facets": found}))
+    return htmx.render_part("facets.html", {"facets": found})
 
 
 def _own(request: HttpRequest) -> dict[str, Any]:
