@@ -167,6 +167,7 @@ def database(url: str) -> dict[str, object]:
     elif config["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must be an sqlite or a postgresql address.")
     else:
+        config["ENGINE"] = "opsconsole.postgresql"
         config["CONN_HEALTH_CHECKS"] = True
         # An index may take its time; but a migration that waits for a lock blocks everybody behind it.
         limit = "" if "migrate" in sys.argv[:2] else "-c statement_timeout=30s"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
-from itertools import islice
-from operator import or_
+from functools import partial
+from math import inf
 from typing import Final
 
-from django.db.models import BooleanField, Case, F, Q, QuerySet, Value, When
+from django.db.models import F, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from tasks import shortlist
@@ -55,33 +54,25 @@ def in_need(
     tasks: QuerySet[Task], now: datetime, *, of: Collection[Status] = (), in_order: bool = True
 ) -> QuerySet[Task]:
     """Return those of `tasks` that have any need. `of`: the only statuses that `tasks` have, where that is known."""
-    of = of or Status
     kinds = [
-        kind for code, _, _, kind, _, _ in (*_broken(now), *_at_risk(now)) if code not in _WHOLE or _WHOLE[code] in of
+        (shortlist.known(f"attention {code}", partial(_keys, condition)), condition)
+        for code, _, _, condition, _, _ in (*_broken(now), *_at_risk(now))
+        if code not in _WHOLE or _WHOLE[code] in (of or Status)
     ]
-    return shortlist.narrow(
-        tasks,
-        f"attention {sorted(of)}",
-        lambda most: _keys(kinds, most),
-        lambda tasks: tasks.filter(_any(kinds)),
-        in_order=in_order,
-    )
+    few, many = shortlist.NONE, []
+    for keys, condition in sorted(kinds, key=lambda kind: kind[0].count if kind[0] else inf):
+        if keys is not None and few.count + keys.count <= shortlist.MOST:
+            few += keys
+        else:
+            many.append(condition)
+    if not many:
+        return shortlist.among(tasks, few, in_order=in_order)
+    return shortlist.walked(tasks, *many, Q(pk__in=few.query()))
 
 
-def _keys(kinds: list[Q], most: int) -> set[int]:
+def _keys(kind: Q, most: int) -> Iterable[int]:
     # A query a kind: each has its index, all of them in one have none.
-    found: set[int] = set()
-    for kind in kinds:
-        if len(found) < most:
-            of_kind = Task.objects.submitted().filter(kind).order_by().values_list("pk", flat=True)
-            found.update(of_kind[:most])
-    return set(islice(found, most))
-
-
-def _any(kinds: list[Q]) -> Case:
-    # As a CASE it is no condition to find an index for: PostgreSQL took 5 ms to see that there is none for so many.
-    condition = reduce(or_, kinds)
-    return Case(When(condition, then=Value(True)), default=Value(False), output_field=BooleanField())
+    return Task.objects.submitted().filter(kind).order_by().values_list("pk", flat=True)[:most]
 
 
 Kind = tuple[str, str, Tone, Q, str, Callable[[Task], str]]

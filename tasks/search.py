@@ -27,13 +27,8 @@ def matching(tasks: QuerySet[Task], text: str, *, in_order: bool = True) -> Quer
     """Return those of `tasks` whose name, objects or connections hold `text`, whatever its case."""
     if len(text) < _TRIGRAM:
         return _walk(tasks, text, in_order=False)  # nobody knows how many have it
-    return shortlist.narrow(
-        tasks,
-        f"text {text}",
-        lambda most: _look_up(text, most),
-        lambda tasks: _walk(tasks, text, in_order=in_order),
-        in_order=in_order,
-    )
+    keys = shortlist.known(f"text {text}", lambda most: _look_up(text, most))
+    return _walk(tasks, text, in_order=in_order) if keys is None else shortlist.among(tasks, keys, in_order=in_order)
 
 
 def _look_up(text: str, most: int) -> list[int]:

@@ -21,5 +21,5 @@ STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.s
 CACHES = {key: {"BACKEND": "django.core.cache.backends.dummy.DummyCache"} for key in ("default", "answers")}
 
 # Where two processes test at once, each has a database of its own; SQLite's is in the memory of its process anyhow.
-if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+if DATABASES["default"]["ENGINE"] == "opsconsole.postgresql":
     DATABASES["default"]["TEST"] = {"NAME": f"test_console_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"}

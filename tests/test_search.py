@@ -24,10 +24,12 @@ def found(text: str) -> list[str]:
     return names
 
 
-@pytest.fixture(params=["by the index", "by a walk"], autouse=True)
+@pytest.fixture(params=["sorted", "walked", "looked at"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "by a walk":
+    if request.param != "sorted":
         monkeypatch.setattr(shortlist, "FEW", 0)
+    if request.param == "looked at":
+        monkeypatch.setattr(shortlist, "MOST", 0)
 
 
 @pytest.fixture(autouse=True)

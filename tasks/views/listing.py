@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
-from django.db.models import Case, Q, QuerySet, When
+from django.db import connection
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -21,6 +23,7 @@ from tasks.guards import not_allowed
 from tasks.locale import separators, written
 from tasks.matrix import MATRIX
 from tasks.models import Density, Preference, SavedView, Task, WriteMode
+from tasks.owners import BY_OWNER, found_by_owner
 from tasks.sign_in import poll
 from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
@@ -36,8 +39,9 @@ from tasks.views.versions import FRESH, read_versions, versions_of
 _FRESH: Final = 3
 #: Seconds for which the polls of many share an answer.
 _SHARED: Final = 1
-#: Saved views that are shown; one's own come first, and are fewer.
+#: Saved views that are shown, one's own first, out of so many.
 _VIEWS: Final = 30
+_MOST_VIEWS: Final = 500
 #: Question -> what it is about, and the words of its values.
 _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "group": ("group", {}),
@@ -205,6 +209,8 @@ def _paginate(table: TaskTable, number: str, count: int) -> Any:
 def _keys(page: Any) -> QuerySet[Task]:
     """Return the page as a query of its keys: what it shows is then read in the same statement."""
     keys: QuerySet[Task] = page.object_list.data
+    if connection.vendor == "postgresql" and str(keys.query.order_by[0]).lstrip("-") == BY_OWNER:
+        return found_by_owner(keys)
     return keys
 
 
@@ -287,13 +293,16 @@ def _render_facets(asked: TaskFilter) -> SafeString:
 
 def _own(request: HttpRequest) -> dict[str, Any]:
     """Return how this person looks at the list: columns, density, and the views that have a name."""
-    views = SavedView.objects.filter(Q(user=request.user.pk) | Q(shared=True)).values(
-        "pk", "user_id", "user__username", "name", "query", "shared"
-    )
-    own_first = Case(When(user=request.user.pk, then=0), default=1)
-    preferences = Preference.objects.filter(user=request.user.pk).values("hidden", "density")
+    me = request.user.pk
+    views = sorted(
+        SavedView.objects.filter(Q(user=me) | Q(shared=True)).order_by("name", "pk")[:_MOST_VIEWS],
+        key=lambda view: view.user_id != me,
+    )[:_VIEWS]
+    others = {view.user_id for view in views} - {me}
+    names = dict(get_user_model().objects.filter(pk__in=others).values_list("pk", "username")) if others else {}
+    preferences = Preference.objects.filter(user=me).values("hidden", "density")
     return {
-        "views": list(views.order_by(own_first, "name", "pk")[:_VIEWS]),
+        "views": [(view, names.get(view.user_id, "")) for view in views],
         "preference": next(iter(preferences), None) or Preference(),
         "columns": COLUMNS,
         "densities": Density.choices,

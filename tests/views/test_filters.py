@@ -27,7 +27,7 @@ def counts(page: str) -> dict[str, str]:
 def test_counts_end_at_a_limit_of_each_status(operator: Client, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (filters, listing, tables):
         monkeypatch.setattr(module, "COUNT_LIMIT", 60)
-    monkeypatch.setattr(shortlist, "_MOST", 60)
+    monkeypatch.setattr(shortlist, "MOST", 60)
     monkeypatch.setattr(shortlist, "FEW", 30)
     for n in range(70):
         make_task(f"a-orders-{n:02}", status=Status.FAILURE, with_run=False)
@@ -40,11 +40,12 @@ def test_counts_end_at_a_limit_of_each_status(operator: Client, query: str, monk
     assert names(page) == [f"b-orders-{n}" for n in range(50, 55)]
 
 
-@pytest.mark.parametrize("few", [0, 5_000])
+@pytest.mark.parametrize(("few", "most"), [(2_000, 10_000), (0, 10_000), (0, 2), (0, 0)])
 def test_what_needs_attention_is_found_one_way_as_the_other(
-    operator: Client, few: int, monkeypatch: pytest.MonkeyPatch
+    operator: Client, few: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shortlist, "FEW", few)
+    monkeypatch.setattr(shortlist, "MOST", most)
     now = timezone.now()
     make_task("a-well", status=Status.RUNNING, observed_at=now)
     make_task("b-failed", status=Status.FAILURE)
@@ -79,10 +80,22 @@ def test_what_needs_attention_is_found_one_way_as_the_other(
     assert listed("q=missing") == ["c"]
 
 
-def test_owners_are_in_order_whether_or_not_each_task_has_one(operator: Client) -> None:
-    make_task("a", owner=make_user("zoe"))
-    make_task("b", owner=make_user("adam"))
-    assert names(text(operator.get("/tasks/?sort=owner"))) == ["b", "a"]
-    assert names(text(operator.get("/tasks/?sort=-owner"))) == ["a", "b"]
-    make_task("c", owner=None)
-    assert sorted(names(text(operator.get("/tasks/?sort=owner")))) == ["a", "b", "c"]
+@pytest.mark.parametrize("sort", ["owner", "-owner"])
+@pytest.mark.parametrize("without", [0, 3])
+def test_owners_are_in_order_whether_or_not_each_task_has_one(
+    operator: Client, sort: str, without: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "PER_PAGE", 4)
+    owners = [make_user(name) for name in ("zoe", "adam", "mia", "nobody-s")]
+    for n in range(9):
+        make_task(f"task-{n}", owner=owners[n * 5 // 2 % 3], write_mode=("append", "upsert")[n % 2])
+    for n in range(without):
+        make_task(f"a-{n}", owner=None)
+    make_task("draft", owner=owners[1], submitted_at=None)
+    order = ("-owner__username" if sort.startswith("-") else "owner__username", "name")
+    for query, asked in (("", {}), ("mode=append", {"write_mode": "append"})):
+        expected = list(Task.objects.submitted().filter(**asked).order_by(*order).values_list("name", flat=True))
+        pages = [text(operator.get(f"/tasks/?{query}&sort={sort}&page={page}")) for page in (1, 2, 3)]
+        assert [name for page in pages for name in names(page)][: len(expected)] == expected
+    assert names(text(operator.get(f"/tasks/?owner=gone&sort={sort}"))) == []
+    assert names(text(operator.get(f"/tasks/?owner=mia&sort={sort}"))) != []
