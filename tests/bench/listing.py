@@ -16,7 +16,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.wsgi import get_wsgi_application
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -154,7 +153,7 @@ def _measure(database: str, count: int) -> None:
 
 
 def _asker(cookie: str) -> Callable[[str], str]:
-    application = get_wsgi_application()
+    from opsconsole.wsgi import application  # it makes ready what the settings of this measurement say
 
     def ask(address: str) -> str:
         path, _, query = address.partition("?")
