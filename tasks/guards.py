@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from tasks.compiled import Compiled
 from tasks.matrix import MATRIX, operations_for, why_not
 from tasks.models import OperationRequest, ResourceGroup, Snapshot, Task
 from tasks.models.task import OCCUPYING
@@ -84,15 +84,17 @@ def load_facts(tasks: Iterable[Task], may: Callable[[str], bool] = lambda permis
 
 def places_of(groups: Collection[Any]) -> dict[str, Places]:
     """Return what each of `groups` that exists has to give, by name, in one query."""
-    return {name: Places(*rest) for name, *rest in _all_places().filter(name__in=groups)}
+    return {name: Places(*rest) for name, *rest in _PLACES.rows(groups)} if groups else {}
 
 
-@cache
-def _all_places() -> QuerySet[Any]:
-    # Made once: each poll of the list asks, and Django takes longer to put this together than a database to answer it.
+def _places(among: Q) -> QuerySet[Any]:
     held = Task.objects.filter(group_id=OuterRef("name"), status__in=OCCUPYING).order_by().values("group_id")
     used = Coalesce(Subquery(held.annotate(n=Count("pk")).values("n")), 0)
-    return ResourceGroup.objects.order_by().annotate(used=used).values_list("name", "enabled", "capacity", "used")
+    groups = ResourceGroup.objects.filter(among).order_by().annotate(used=used)
+    return groups.values_list("name", "enabled", "capacity", "used")
+
+
+_PLACES: Final = Compiled("name", _places)
 
 
 def not_allowed(operation: Operation, may: Callable[[str], bool]) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from django.contrib.auth import get_user_model
 from django.core.cache import cache, caches
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -22,7 +21,7 @@ from tasks.filters import COUNT_LIMIT, TaskFilter
 from tasks.guards import not_allowed
 from tasks.locale import separators, written
 from tasks.matrix import MATRIX
-from tasks.models import Density, Preference, SavedView, Task, WriteMode
+from tasks.models import Task, WriteMode
 from tasks.owners import BY_OWNER, found_by_owner
 from tasks.sign_in import poll
 from tasks.statuses import Operation, Status
@@ -31,6 +30,7 @@ from tasks.templatetags.ops import icon
 from tasks.views import htmx
 from tasks.views.access import may_poll, may_view
 from tasks.views.addresses import whole_number
+from tasks.views.preferences import preferences_of
 from tasks.views.pulse import changed_pulse
 from tasks.views.rows import KINDS, build_rows, render_rows
 from tasks.views.versions import FRESH, read_versions, versions_of
@@ -39,9 +39,6 @@ from tasks.views.versions import FRESH, read_versions, versions_of
 _FRESH: Final = 3
 #: Seconds for which the polls of many share an answer.
 _SHARED: Final = 1
-#: Saved views that are shown, one's own first, out of so many.
-_VIEWS: Final = 30
-_MOST_VIEWS: Final = 500
 #: Question -> what it is about, and the words of its values.
 _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "group": ("group", {}),
@@ -53,14 +50,6 @@ _QUESTIONS: Final[dict[str, tuple[str, dict[str, str]]]] = {
 }
 _UP: Final = icon("up")
 _DOWN: Final = icon("down")
-#: Columns of the list that a person may leave out, by the word that the style sheet knows them by.
-COLUMNS: Final = {
-    "source": "Source",
-    "target": "Target",
-    "rows": "Rows",
-    "lag": "Lag",
-    "last": "Last operation",
-}
 
 
 @require_GET
@@ -82,7 +71,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
         "table": table,
         "status_counts": htmx.render_part("status_counts.html", context),
         "facets": _facets(asked),
-        **_own(request),
+        **preferences_of(request),
     }
     if context["found"] and asked.status == (Status.DETECTION_EXCEPTION,):
         context["redetect_all"] = f"{reverse('tasks:bulk', args=['detect'])}?{asked.query()}"
@@ -94,7 +83,7 @@ def _render_table(request: HttpRequest, context: dict[str, Any]) -> SafeString:
     table = _table(asked)
     page = _paginate(table, request.GET.get("page", ""), context["found"])
     keys = _keys(page)
-    rows = build_rows(keys, request.user.has_perm, keys.query.order_by)
+    rows = build_rows(keys, request.user.has_perm)
     plus = "+" if page.paginator.is_cut else ""
     shown = {
         "headings": _headings(table, asked),
@@ -156,7 +145,7 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
     told = [sorted((pk, versions[pk]) for pk in changed), gone, allowed, separators()]
 
     def render() -> str:
-        built = build_rows(changed, may, ["pk"]) if changed else []
+        built = build_rows(changed, may) if changed else []
         return render_rows(built, oob=True, gone=gone)
 
     found: str = caches["answers"].get_or_set(f"rows:{htmx.version_of(told)}", render, _SHARED)
@@ -181,7 +170,7 @@ def _has_news(asked: TaskFilter, page: str, count: int, shown: str | None) -> bo
     """Whether other tasks would stand on the page than what is `shown`."""
 
     def read() -> str:
-        return htmx.version_of([key for (key,) in _keys(_paginate(_table(asked), page, count)).values_list("pk")])
+        return htmx.version_of(_keys(_paginate(_table(asked), page, count)))
 
     name = f"keys:{htmx.version_of([asked, page, count])}"
     if shown is None or cache.get_or_set(name, read, _SHARED) == shown:
@@ -206,12 +195,11 @@ def _paginate(table: TaskTable, number: str, count: int) -> Any:
     return table.page
 
 
-def _keys(page: Any) -> QuerySet[Task]:
-    """Return the page as a query of its keys: what it shows is then read in the same statement."""
-    keys: QuerySet[Task] = page.object_list.data
-    if connection.vendor == "postgresql" and str(keys.query.order_by[0]).lstrip("-") == BY_OWNER:
-        return found_by_owner(keys)
-    return keys
+def _keys(page: Any) -> list[int]:
+    tasks: QuerySet[Task] = page.object_list.data
+    if connection.vendor == "postgresql" and str(tasks.query.order_by[0]).lstrip("-") == BY_OWNER:
+        tasks = found_by_owner(tasks)
+    return list(tasks.values_list("pk", flat=True))
 
 
 def _headings(table: TaskTable, asked: TaskFilter) -> list[list[dict[str, Any]]]:
@@ -289,21 +277,3 @@ def _render_facets(asked: TaskFilter) -> SafeString:
         if values:
             found.append({"name": name, "label": label, "wanted": wanted, "values": values})
     return htmx.render_part("facets.html", {"facets": found})
-
-
-def _own(request: HttpRequest) -> dict[str, Any]:
-    """Return how this person looks at the list: columns, density, and the views that have a name."""
-    me = request.user.pk
-    views = sorted(
-        SavedView.objects.filter(Q(user=me) | Q(shared=True)).order_by("name", "pk")[:_MOST_VIEWS],
-        key=lambda view: view.user_id != me,
-    )[:_VIEWS]
-    others = {view.user_id for view in views} - {me}
-    names = dict(get_user_model().objects.filter(pk__in=others).values_list("pk", "username")) if others else {}
-    preferences = Preference.objects.filter(user=me).values("hidden", "density")
-    return {
-        "views": [(view, names.get(view.user_id, "")) for view in views],
-        "preference": next(iter(preferences), None) or Preference(),
-        "columns": COLUMNS,
-        "densities": Density.choices,
-    }

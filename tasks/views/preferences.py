@@ -2,21 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, NamedTuple
+
 from django.contrib import messages
+from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
+from tasks.compiled import Compiled
 from tasks.filters import TaskFilter
 from tasks.matrix import OPERATE
 from tasks.models import Density, Preference, SavedView
 from tasks.views.access import may_view, way_back
-from tasks.views.listing import COLUMNS
 
+#: Columns of the list that a person may leave out, by the word that the style sheet knows them by.
+COLUMNS: Final = {
+    "source": "Source",
+    "target": "Target",
+    "rows": "Rows",
+    "lag": "Lag",
+    "last": "Last operation",
+}
 #: Views of one person.
-_MOST_VIEWS = 20
-_LONGEST_NAME = 60
+_MOST_VIEWS: Final = 20
+#: Views that are shown, one's own first, out of so many.
+_SHOWN: Final = 30
+_MOST_READ: Final = 500
+_LONGEST_NAME: Final = 60
+
+
+class View(NamedTuple):
+    """A saved view as the list offers it."""
+
+    id: int
+    user_id: int
+    name: str
+    query: str
+    shared: bool
+
+
+_VIEWS: Final = Compiled(
+    "user_id",
+    lambda among: (
+        SavedView.objects.filter(among | Q(shared=True)).order_by("name", "pk").values_list(*View._fields)[:_MOST_READ]
+    ),
+)
+_PREFERENCES: Final = Compiled(
+    "user_id", lambda among: Preference.objects.filter(among).values_list("hidden", "density")
+)
+
+
+def preferences_of(request: HttpRequest) -> dict[str, Any]:
+    """Return how this person looks at the list: columns, density, and the views that have a name."""
+    me = request.user.pk
+    views = sorted(map(View._make, _VIEWS.rows([me])), key=lambda view: view.user_id != me)[:_SHOWN]
+    others = {view.user_id for view in views} - {me}
+    names = dict(get_user_model().objects.filter(pk__in=others).values_list("pk", "username")) if others else {}
+    kept = _PREFERENCES.rows([me])
+    return {
+        "views": [(view, names.get(view.user_id, "")) for view in views],
+        "preference": Preference(**dict(zip(("hidden", "density"), kept[0], strict=True))) if kept else Preference(),
+        "columns": COLUMNS,
+        "densities": Density.choices,
+    }
 
 
 @require_POST

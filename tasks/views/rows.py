@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
-from django.db.models import QuerySet
 from django.template import engines
 from django.urls import reverse
 from django.utils import timezone
@@ -129,11 +128,9 @@ def overlays_of(task: Task | Seen, unknown: str | None, now: datetime) -> list[O
     return overlays
 
 
-def build_rows(
-    keys: Collection[int] | QuerySet[Any], may: Callable[[str], bool], order: Sequence[Any] = ()
-) -> list[TaskRow]:
+def build_rows(keys: Collection[int], may: Callable[[str], bool]) -> list[TaskRow]:
     """Return a row for each submitted task among `keys`, in two queries, and two more once in some seconds."""
-    shown = seen(keys, order)
+    shown = seen(keys)
     owners = {row.owner_id for row in shown if row.owner_id}
     connections = {name for row in shown for name in (row.source_connection_id, row.target_connection_id)}
     page = _Page(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from tasks.compiled import Compiled
 from tasks.guards import Places, places_of
 from tasks.models import Snapshot, Task
 from tasks.statuses import Outcome, Status
@@ -67,7 +67,6 @@ _COLUMNS: Final = {
 }
 _SHOWN: Final = [_COLUMNS.get(name, name) for name in Seen._fields]
 _FIELDS: Final = Seen._fields[: Seen._fields.index("restart_limit")]
-_POLLED: Final = _SHOWN[: len(_FIELDS)]
 #: By the others that a poll reads a row changes only now and then: see `version`.
 _APART: Final = {"observed_at", "requested_at"}
 _AS_READ: Final = itemgetter(*(n for n, name in enumerate(_FIELDS) if name not in _APART))
@@ -77,18 +76,21 @@ _AS_READ: Final = itemgetter(*(n for n, name in enumerate(_FIELDS) if name not i
 FRESH: Final = 0.2
 
 
-@functools.cache
-def _reading(*, whole: bool) -> QuerySet[Any]:
-    # Made once: what a query's columns mean takes Django longer to find out than a database to read fifty rows.
-    return Task.objects.submitted().order_by().values_list(*(_SHOWN if whole else _POLLED))
+def _reading(columns: Sequence[Any]) -> Compiled:
+    return Compiled("id", lambda among: Task.objects.submitted().filter(among).order_by().values_list(*columns))
 
 
-def seen(keys: Collection[int] | QuerySet[Any], order: Sequence[Any] = ()) -> list[Seen]:
-    """Return what the rows of submitted tasks show, in one query; `keys` may be a query of them.
+_POLLED: Final = _reading(_SHOWN[: len(_FIELDS)])
+_WHOLE: Final = _reading(_SHOWN)
+
+
+def seen(keys: Collection[int]) -> list[Seen]:
+    """Return what the rows of submitted tasks show, in the order of `keys`, in one query.
 
     No models: fifty of them with theirs took as long as the query.
     """
-    return [Seen._make(row) for row in _reading(whole=True).filter(pk__in=keys).order_by(*order)]
+    found = {row[0]: Seen._make(row) for row in _WHOLE.rows(keys)}
+    return [found[key] for key in keys if key in found]
 
 
 def versions_of(keys: Collection[int]) -> dict[int, str]:
@@ -103,7 +105,7 @@ def versions_of(keys: Collection[int]) -> dict[int, str]:
 
 def read_versions(keys: Collection[int]) -> dict[int, str]:
     """Return the same as of now, in two queries."""
-    rows = [Seen(*row) for row in _reading(whole=False).filter(pk__in=keys)]
+    rows = [Seen(*row) for row in _POLLED.rows(keys)]
     places = places_of({row.group_id for row in rows})
     now = timezone.now()
     return {row.pk: version(row, places.get(row.group_id), now) for row in rows}

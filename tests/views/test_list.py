@@ -16,7 +16,7 @@ from django.urls import reverse
 from tasks.models import Connection, OperationRequest, ResourceGroup, SavedView, Task, TaskTag
 from tasks.statuses import Status
 from tasks.urls import urlpatterns
-from tasks.views.listing import COLUMNS
+from tasks.views.preferences import COLUMNS
 from tests.factories import make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
