@@ -11,7 +11,7 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 
-#: Seconds for which a session that may see tasks goes on seeing what changes, after it ended or lost the right.
+#: Seconds for which a session goes on seeing what changes, as it might, after it ended or lost a right.
 #: It can do nothing, nor open a page, in them: only polls are let pass so.
 REMEMBERED: Final = 5
 
@@ -27,20 +27,21 @@ class SignInRequired(LoginRequiredMiddleware):
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponse | None:
         """Let pass who is signed in, and polls of who was a moment ago."""
-        if getattr(view_func, "is_poll", False) and was_let_pass(request):
+        if getattr(view_func, "is_poll", False) and remembered(request) is not None:
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
 
 
-def was_let_pass(request: HttpRequest) -> bool:
+def remembered(request: HttpRequest) -> frozenset[str] | None:
+    """Return what the session might do a moment ago; None where it was not let pass in it."""
     name = _name(request)
-    return bool(name and cache.get(name))
+    return cache.get(name) if name else None
 
 
-def remember(request: HttpRequest) -> None:
-    """Let the next polls of this session pass without asking again whose it is, and whether they may see tasks."""
+def remember(request: HttpRequest, rights: frozenset[str]) -> None:
+    """Let the next polls of this session pass without asking again whose it is, and what they may do."""
     if name := _name(request):
-        cache.set(name, True, REMEMBERED)
+        cache.set(name, rights, REMEMBERED)
 
 
 def _name(request: HttpRequest) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from tasks.matrix import VIEW
+from tasks.matrix import MATRIX, VIEW
 from tasks.models import Task
-from tasks.sign_in import remember, was_let_pass
+from tasks.sign_in import remember, remembered
 from tasks.statuses import Operation
 
 
@@ -18,11 +20,14 @@ def may_view(request: HttpRequest) -> None:
         raise PermissionDenied("You may not see tasks. Ask an administrator for the right “Can view task”.")
 
 
-def may_poll(request: HttpRequest) -> None:
-    """Let pass whom `may_view` let pass a moment ago, too."""
-    if not was_let_pass(request):
+def may_poll(request: HttpRequest) -> Callable[[str], bool]:
+    """Let pass whom `may_view` let pass a moment ago, too. Return what they may do, as of then."""
+    rights = remembered(request)
+    if rights is None:
         may_view(request)
-        remember(request)
+        rights = frozenset(filter(request.user.has_perm, {row.permission for row in MATRIX.values()}))
+        remember(request, rights)
+    return rights.__contains__
 
 
 def viewable_task(request: HttpRequest, task_id: int) -> Task:

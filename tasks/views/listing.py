@@ -112,9 +112,9 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
     Rows each time; every third poll names the counts, the news and what each page carries as well. One request for all:
     five hundred open lists are five hundred polls in less than two seconds, whatever they show.
     """
-    may_poll(request)
+    may = may_poll(request)
     shown = htmx.shown(request)
-    found = _changed_rows(request, shown)
+    found = _changed_rows(shown, may)
     if "status_counts" in shown:
         found += _changed_counts(request, shown)
     if regions := changed_pulse(request, shown):
@@ -122,7 +122,7 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
     return HttpResponse(found) if found else htmx.no_change()
 
 
-def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
+def _changed_rows(shown: dict[str, str], may: Callable[[str], bool]) -> str:
     named = ((whole_number(name.removeprefix("task-")), version) for name, version in shown.items())
     rows = {pk: version for pk, version in named if pk is not None}
     if not rows:
@@ -139,7 +139,6 @@ def _changed_rows(request: HttpRequest, shown: dict[str, str]) -> str:
     gone = sorted(differing.keys() - versions.keys())
     if not changed and not gone:
         return ""
-    may = request.user.has_perm
     # All who look at these rows and may do the same are told the same: what failed with an engine is rendered once.
     allowed = [may(row.permission) for row in MATRIX.values()]
     told = [sorted((pk, versions[pk]) for pk in changed), gone, allowed, separators()]

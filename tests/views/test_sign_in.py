@@ -52,11 +52,13 @@ def test_nothing_else_is_let_pass_without_asking(operator: Client, poll: str, mo
     task = Task.objects.get()
     operator.session.flush()  # as if it had ended: the browser does not know yet
     assert operator.get(poll, headers=HTMX).status_code == 204
-    # What changed is rendered by the rights that there are now: nobody's.
+    # What changed is rendered by the rights that there were, without a question whose they are.
     Task.objects.update(rows_read=5)
     monkeypatch.setattr(versions_module, "FRESH", 0)
     cache.delete(f"versions:{version_of([task.pk])}")
-    assert "You may not pause tasks" in text(operator.get(poll, headers=HTMX))
+    changed = text(operator.get(poll, headers=HTMX))
+    assert 'data-value="5"' in changed
+    assert "You may not pause tasks" not in changed
     for path in ("/tasks/", f"/tasks/{task.pk}/", "/pulse/", "/palette/", f"/tasks/{task.pk}/live/"):
         assert operator.get(path).status_code == 302, path
     assert operator.post(f"/tasks/{task.pk}/operations/pause/").status_code == 302
@@ -76,3 +78,23 @@ def test_it_is_forgotten_after_some_seconds(operator: Client, poll: str, monkeyp
     operator.get(poll, headers=HTMX)
     operator.session.flush()
     assert operator.get(poll, headers=HTMX).status_code == 302
+
+
+def test_what_is_new_costs_the_rows_and_no_question_who_asks(
+    operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions_module, "FRESH", 0)
+    operator.get(poll, headers=HTMX)
+    Task.objects.update(rows_read=5)
+    with CaptureQueriesContext(connection) as queries:
+        assert 'data-value="5"' in text(operator.get(poll, headers=HTMX))
+    asked = [query["sql"] for query in queries]
+    assert not [sql for sql in asked if "session" in sql or "auth_permission" in sql], asked
+
+
+def test_who_may_do_less_is_shown_less(operator: Client, poll: str) -> None:
+    viewer = Client()
+    viewer.force_login(make_user("vera", "view_task"))
+    Task.objects.update(rows_read=5)
+    for client, refused in ((operator, False), (viewer, True)) * 2:
+        assert ("You may not pause tasks" in text(client.get(poll, headers=HTMX))) is refused
