@@ -1,5 +1,6 @@
 """Five hundred people with the list open for a minute: each page polls as its script does, on two gunicorn workers.
 
+Once while nothing moves, and once while a hundred tasks write each second, so that each page has something new to show.
 The clients run in this process, on the same machine as what they measure.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,27 +31,47 @@ EVERY = 1.75
 SLOW_EVERY = 3
 LISTS = ("", *(f"group=group-{n}" for n in range(10)))  # people don't all look at the same
 SLOW = ("status_counts", "list_news", "task_list", "alert_badge", "worker_banner")
+#: What a worker writes down each second of tasks that run.
+MOVING = """
+import time, django
+django.setup()
+from django.db.models import F
+from django.utils import timezone
+from tasks.models import Task
+while True:
+    moved = {"rows_read": F("rows_read") + 17, "rows_written": F("rows_written") + 17}
+    Task.objects.filter(status="running").update(observed_at=timezone.now(), engine_state="", **moved)
+    time.sleep(1)
+"""
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="opsconsole-bench-") as directory:
-        stack = Stack(Path(directory))
-        stack.environment["WEB_CONCURRENCY"] = "2"
-        with stack.use():
-            call_command("migrate", verbosity=0)
-            fill(TASKS)
-            cookies = [_cookie(n) for n in range(USERS)]
-        try:
-            stack.manage("collectstatic", "--no-input", "-v0")
-            stack.start("worker", "web")
-            took, changed, failed = asyncio.run(_crowd(stack.port, cookies))
-        finally:
-            stack.close()
+    for is_moving in (False, True):
+        with tempfile.TemporaryDirectory(prefix="opsconsole-bench-") as directory:
+            _measure(Stack(Path(directory)), is_moving)
+
+
+def _measure(stack: Stack, is_moving: bool) -> None:
+    stack.environment["WEB_CONCURRENCY"] = "2"
+    with stack.use():
+        call_command("migrate", verbosity=0)
+        fill(TASKS)
+        cookies = [_cookie(n) for n in range(USERS)]
+    try:
+        stack.manage("collectstatic", "--no-input", "-v0")
+        stack.start("worker", "web")
+        if is_moving:
+            stack.processes["moving"] = subprocess.Popen(
+                [sys.executable, "-c", MOVING], env=stack.environment, start_new_session=True
+            )
+        took, changed, failed = asyncio.run(_crowd(stack.port, cookies))
+    finally:
+        stack.close()
     took.sort()
     each = len(took)
     print(
-        f"polling  {PAGES} open pages of {len(LISTS)} lists of {TASKS:,} tasks, {SECONDS} s, 2 workers: {each:,} polls "
-        f"({each / SECONDS:.0f} a second), p50 {took[each // 2] * 1000:.1f} ms, "
+        f"polling  {'moving' if is_moving else 'quiet '}  {PAGES} open pages of {len(LISTS)} lists of {TASKS:,} tasks, "
+        f"{SECONDS} s, 2 workers: {each:,} polls ({each / SECONDS:.0f} a second), p50 {took[each // 2] * 1000:.1f} ms, "
         f"p99 {took[int(each * 0.99)] * 1000:.1f} ms, slowest {took[-1] * 1000:.0f} ms; "
         f"{changed:.1%} brought something new, {failed} failed"
     )
