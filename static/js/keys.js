@@ -240,8 +240,11 @@
       if (event.key === "ArrowDown") choose(chosen() + 1);
       else if (event.key === "ArrowUp") choose(chosen() - 1);
       else if (event.key === "Enter") enter(event);
-      else if (event.key === "Escape") box.close(); // a search field would take the first one to empty itself
-      else return;
+      else if (event.key === "Escape") {
+        // A search field would take it to empty itself, and the next key to type as long as the box takes to close.
+        field.blur();
+        box.close();
+      } else return;
       event.preventDefault();
     });
     const press = (event) => {
