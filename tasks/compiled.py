@@ -32,7 +32,9 @@ class Compiled:
 
     def __init__(self, key: str, build: Callable[[Q], QuerySet[Any, Any]]) -> None:
         self._key, self._build = key, build
-        self._statements: dict[str, _Statement] = {}  # by database
+        # By kind of database. Its converters keep the connection of the thread that came first, but ask it only for
+        # its time zone, and all have the same.
+        self._statements: dict[str, _Statement] = {}
 
     def rows(self, keys: Collection[Any]) -> list[tuple[Any, ...]]:
         """Return the rows for `keys`, in one statement."""

@@ -11,8 +11,8 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 
-#: Seconds for which a session goes on seeing what changes, as it might, after it ended or lost a right.
-#: It can do nothing, nor open a page, in them: only polls are let pass so.
+#: Seconds for which a session goes on seeing what changes, as it might, after it ended or lost a right. It can do
+#: nothing, nor open a page, in them: only polls are let pass so. A row that is shown so stays until it changes again.
 REMEMBERED: Final = 5
 
 
@@ -27,21 +27,28 @@ class SignInRequired(LoginRequiredMiddleware):
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponse | None:
         """Let pass who is signed in, and polls of who was a moment ago."""
-        if getattr(view_func, "is_poll", False) and remembered(request) is not None:
-            return None
+        if getattr(view_func, "is_poll", False):
+            # Read once: it could be forgotten between here and the view.
+            request.remembered = _remembered(request)  # type: ignore[attr-defined]
+            if remembered(request) is not None:
+                return None
         return super().process_view(request, view_func, view_args, view_kwargs)
 
 
 def remembered(request: HttpRequest) -> frozenset[str] | None:
-    """Return what the session might do a moment ago; None where it was not let pass in it."""
-    name = _name(request)
-    return cache.get(name) if name else None
+    """Return what the session of a poll might do a moment ago; None where it was not let pass in it."""
+    return getattr(request, "remembered", None)
 
 
 def remember(request: HttpRequest, rights: frozenset[str]) -> None:
     """Let the next polls of this session pass without asking again whose it is, and what they may do."""
     if name := _name(request):
         cache.set(name, rights, REMEMBERED)
+
+
+def _remembered(request: HttpRequest) -> frozenset[str] | None:
+    name = _name(request)
+    return cache.get(name) if name else None
 
 
 def _name(request: HttpRequest) -> str:

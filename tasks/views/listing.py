@@ -91,6 +91,7 @@ def _render_table(request: HttpRequest, context: dict[str, Any]) -> SafeString:
         "keys_version": htmx.version_of([row.id for row in rows]),
         "kept": [(name, value) for name, value in asked.pairs() if name != "sort"],
         "operations": _bulk_buttons(request.user.has_perm),
+        "bulk_url": reverse("tasks:bulk", args=[Operation.PAUSE.value]),  # where no button says another
         "all": f"{written(context['found'])}{plus}",
         "number": page.number,
         "last": f"{page.paginator.num_pages}{plus}",

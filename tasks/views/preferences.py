@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from django.contrib import messages
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
@@ -27,9 +27,8 @@ COLUMNS: Final = {
 }
 #: Views of one person.
 _MOST_VIEWS: Final = 20
-#: Views that are shown, one's own first, out of so many.
+#: Views that are shown, one's own first.
 _SHOWN: Final = 30
-_MOST_READ: Final = 500
 _LONGEST_NAME: Final = 60
 
 
@@ -46,7 +45,9 @@ class View(NamedTuple):
 _VIEWS: Final = Compiled(
     "user_id",
     lambda among: (
-        SavedView.objects.filter(among | Q(shared=True)).order_by("name", "pk").values_list(*View._fields)[:_MOST_READ]
+        SavedView.objects.filter(among | Q(shared=True))
+        .order_by(Case(When(among, then=0), default=1), "name", "pk")
+        .values_list(*View._fields)[:_SHOWN]
     ),
 )
 _PREFERENCES: Final = Compiled(
@@ -57,7 +58,7 @@ _PREFERENCES: Final = Compiled(
 def preferences_of(request: HttpRequest) -> dict[str, Any]:
     """Return how this person looks at the list: columns, density, and the views that have a name."""
     me = request.user.pk
-    views = sorted(map(View._make, _VIEWS.rows([me])), key=lambda view: view.user_id != me)[:_SHOWN]
+    views = [View._make(row) for row in _VIEWS.rows([me])]
     others = {view.user_id for view in views} - {me}
     names = dict(get_user_model().objects.filter(pk__in=others).values_list("pk", "username")) if others else {}
     kept = _PREFERENCES.rows([me])

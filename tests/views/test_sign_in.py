@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,6 +72,17 @@ def test_nobody_is_let_pass_who_may_not_see_tasks_or_is_not_signed_in(client: Cl
     client.force_login(make_user("nobody"))
     for _ in range(2):
         assert client.get(poll, headers=HTMX).status_code == 403
+
+
+def test_what_is_remembered_is_read_once_a_request(
+    operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could be forgotten after the sign-in was spared, and the poll be refused."""
+    operator.get(poll, headers=HTMX)
+    operator.session.flush()
+    rights = iter([frozenset({"tasks.view_task"})])
+    monkeypatch.setattr(sign_in, "cache", SimpleNamespace(get=lambda name: next(rights, None)))
+    assert operator.get(poll, headers=HTMX).status_code == 204
 
 
 def test_it_is_forgotten_after_some_seconds(operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch) -> None:
