@@ -11,8 +11,8 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 
-#: Seconds for which a session goes on seeing what changes, as it might, after it ended or lost a right. It can do
-#: nothing, nor open a page, in them: only polls are let pass so. A row that is shown so stays until it changes again.
+#: Seconds for which a session goes on seeing what changes, as it might, after it ended or lost a right.
+#: It can do nothing, nor open a page, in them: only polls are let pass so.
 REMEMBERED: Final = 5
 
 

@@ -20,7 +20,6 @@ from django.views.decorators.http import require_GET
 from tasks.filters import COUNT_LIMIT, TaskFilter
 from tasks.guards import not_allowed
 from tasks.locale import separators, written
-from tasks.matrix import MATRIX
 from tasks.models import Task, WriteMode
 from tasks.owners import BY_OWNER, found_by_owner
 from tasks.sign_in import poll
@@ -33,7 +32,7 @@ from tasks.views.addresses import whole_number
 from tasks.views.preferences import preferences_of
 from tasks.views.pulse import changed_pulse
 from tasks.views.rows import KINDS, build_rows, render_rows
-from tasks.views.versions import FRESH, read_versions, versions_of
+from tasks.views.versions import FRESH, read_versions, rights_mark, versions_of
 
 #: Seconds for which what was counted is not counted again.
 _FRESH: Final = 3
@@ -125,7 +124,9 @@ def changed_rows(request: HttpRequest) -> HttpResponse:
 
 def _changed_rows(shown: dict[str, str], may: Callable[[str], bool]) -> str:
     named = ((whole_number(name.removeprefix("task-")), version) for name, version in shown.items())
-    rows = {pk: version for pk, version in named if pk is not None}
+    rights = rights_mark(may)
+    # What is shown to other rights than there are now is not as it should be, whatever the task does.
+    rows = {pk: v.removesuffix(rights) if v.endswith(rights) else "" for pk, v in named if pk is not None}
     if not rows:
         return ""
     lately = versions_of(rows)
@@ -141,8 +142,7 @@ def _changed_rows(shown: dict[str, str], may: Callable[[str], bool]) -> str:
     if not changed and not gone:
         return ""
     # All who look at these rows and may do the same are told the same: what failed with an engine is rendered once.
-    allowed = [may(row.permission) for row in MATRIX.values()]
-    told = [sorted((pk, versions[pk]) for pk in changed), gone, allowed, separators()]
+    told = [sorted((pk, versions[pk]) for pk in changed), gone, rights, separators()]
 
     def render() -> str:
         built = build_rows(changed, may) if changed else []

@@ -23,7 +23,7 @@ from tasks.models.connection import ConnectionKind
 from tasks.statuses import Operation, Outcome, PausedHow, Status, Tone
 from tasks.views import words
 from tasks.views.htmx import render_part, version_of
-from tasks.views.versions import Seen, is_unheard, seen, version
+from tasks.views.versions import Seen, is_unheard, rights_mark, seen, version
 
 _SECONDS: Final = 3
 _HOW: Final = {PausedHow.NORMAL.value: "with a snapshot", PausedHow.FORCED.value: "forced"}
@@ -139,6 +139,7 @@ def build_rows(keys: Collection[int], may: Callable[[str], bool]) -> list[TaskRo
         owners=_remembered("owners", owners, _usernames),
         kinds=_remembered("kinds", connections, _kinds),
         may=functools.cache(may),
+        rights=rights_mark(may),
         now=timezone.now(),
         base=reverse("tasks:list"),
         buttons={},
@@ -153,6 +154,7 @@ class _Page(NamedTuple):
     owners: dict[int, str]
     kinds: dict[str, str]
     may: Callable[[str], bool]
+    rights: str
     now: datetime
     base: str
     buttons: dict[tuple[Any, ...], str]  # as rendered, by all that they depend on
@@ -239,7 +241,7 @@ def _row(task: Seen, page: _Page) -> TaskRow:
         source_kind=KINDS.get(page.kinds.get(task.source_connection_id, ""), "missing"),
         target_kind=KINDS.get(page.kinds.get(task.target_connection_id, ""), "missing"),
         buttons=_buttons(task, page, url),
-        version=version(task, page.places.get(task.group_id), now),
+        version=version(task, page.places.get(task.group_id), now) + page.rights,
         rows_read=words.number(task.rows_read),
         rows_written=words.number(task.rows_written),
         lag=words.lag(task.lag_seconds),

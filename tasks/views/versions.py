@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from tasks.compiled import Compiled
 from tasks.guards import Places, places_of
+from tasks.matrix import MATRIX
 from tasks.models import Snapshot, Task
 from tasks.statuses import Outcome, Status
 from tasks.views import workers
@@ -125,6 +126,11 @@ def version(seen: Seen, places: Places | None, now: datetime) -> str:
     is_full = places is not None and places.used >= places.capacity
     group = places if is_full or places is None else places.enabled
     return version_of([*_AS_READ(seen), shown_at, group, age])
+
+
+def rights_mark(may: Callable[[str], bool]) -> str:
+    """Return what somebody may do in four letters. The version that a page has of a row ends with it."""
+    return version_of([may(row.permission) for row in MATRIX.values()])[:4]
 
 
 def is_unheard(task: Task | Seen, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as configured
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -82,7 +83,7 @@ def test_what_is_remembered_is_read_once_a_request(
     operator.session.flush()
     rights = iter([frozenset({"tasks.view_task"})])
     monkeypatch.setattr(sign_in, "cache", SimpleNamespace(get=lambda name: next(rights, None)))
-    assert operator.get(poll, headers=HTMX).status_code == 204
+    assert "You may not pause tasks" in text(operator.get(poll, headers=HTMX))
 
 
 def test_it_is_forgotten_after_some_seconds(operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +103,24 @@ def test_what_is_new_costs_the_rows_and_no_question_who_asks(
         assert 'data-value="5"' in text(operator.get(poll, headers=HTMX))
     asked = [query["sql"] for query in queries]
     assert not [sql for sql in asked if "session" in sql or "auth_permission" in sql], asked
+
+
+def test_a_right_that_was_lost_or_granted_shows_without_a_change_of_the_task(
+    operator: Client, poll: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.get(poll, headers=HTMX)
+    user = get_user_model().objects.get(username="olga")
+    rights = list(user.user_permissions.all())
+    user.user_permissions.set([right for right in rights if right.codename == "view_task"])
+    assert operator.get(poll, headers=HTMX).status_code == 204  # it is remembered yet
+    cache.clear()
+    shown = text(operator.get(poll, headers=HTMX))
+    assert "You may not pause tasks" in shown
+    poll = f"/tasks/rows/?v={versions(shown)}"
+    assert operator.get(poll, headers=HTMX).status_code == 204
+    user.user_permissions.set(rights)
+    cache.clear()
+    assert "You may not pause tasks" not in text(operator.get(poll, headers=HTMX))
 
 
 def test_who_may_do_less_is_shown_less(operator: Client, poll: str) -> None:
