@@ -54,7 +54,7 @@ class Faults:
         for event in events:
             if event.what != "operate" and self.done < most:
                 self._wait_until(event.at)
-                self._do(event)
+                self._taking_no_time(lambda event=event: self._do(event))  # type: ignore[misc]
         self._enough.set()
         while self._later:
             self._wait_until(min(at for at, _, _ in self._later))
@@ -67,15 +67,18 @@ class Faults:
             for item in due:
                 self._later.remove(item)
                 self.note(f"undo {item[1]}")
-                before = time.monotonic()
-                item[2]()
-                # A database that takes long to come up must not leave the rest of the plan to one moment.
-                self.began += time.monotonic() - before
+                self._taking_no_time(item[2])
             left = at - self._now()
             if left <= 0:
                 return
             soonest = min([at, *(item[0] for item in self._later)])
             time.sleep(max(0.0, min(left, soonest - self._now())))
+
+    def _taking_no_time(self, action: Callable[[], None]) -> None:
+        """A database that comes up or an engine that ends slowly must not leave the rest of the plan to one moment."""
+        before = time.monotonic()
+        action()
+        self.began += time.monotonic() - before
 
     def _now(self) -> float:
         return time.monotonic() - self.began
