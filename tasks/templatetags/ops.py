@@ -8,12 +8,13 @@ from django import template
 from django.core.cache import cache
 from django.template import Context
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from tasks.alerts.finding import open_by_severity
 from tasks.attention import Need
 from tasks.models import Severity, Task
 from tasks.views import charts, htmx, words, workers
+from tasks.views.icons import icon
 
 register = template.Library()
 for _name in (
@@ -29,24 +30,7 @@ for _name in (
     "to_the_millisecond",
 ):
     register.filter(_name, getattr(words, _name))
-
-#: 16 x 16, drawn with the text's colour.
-_ICONS = {
-    "search": '<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 4 4"/>',
-    "arrow": '<path d="M2 8h11M9 4l4 4-4 4"/>',
-    "warning": '<path d="M8 2 1.5 13.5h13zM8 6.5v3.2M8 11.8v.2"/>',
-    "close": '<path d="m4 4 8 8m0-8-8 8"/>',
-    "up": '<path d="m4 10 4-4 4 4"/>',
-    "down": '<path d="m4 6 4 4 4-4"/>',
-}
-
-
-@register.simple_tag
-def icon(name: str) -> SafeString:
-    return mark_safe(  # noqa: S308  - the text above, nothing of a user's
-        '<svg class="icon" width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" focusable="false">'
-        f"{_ICONS[name]}</svg>"
-    )
+register.simple_tag(icon)
 
 
 @register.simple_tag

@@ -33,10 +33,10 @@ def page_or_fragment(
 ) -> HttpResponse:
     """Render the fragment for htmx, the page around it for everyone else."""
     template = fragment if wants_fragment(request) else page
-    return either(render(request, template, {**context, "as_fragment": template == fragment}, status=status))
+    return varied(render(request, template, {**context, "as_fragment": template == fragment}, status=status))
 
 
-def either(response: HttpResponse) -> HttpResponse:
+def varied(response: HttpResponse) -> HttpResponse:
     """Tell caches that htmx is answered otherwise."""
     patch_vary_headers(response, ["HX-Request"])
     return response

@@ -25,10 +25,10 @@ from tasks.owners import BY_OWNER, found_by_owner
 from tasks.sign_in import poll
 from tasks.statuses import Operation, Status
 from tasks.tables import PER_PAGE, BoundedPaginator, TaskTable
-from tasks.templatetags.ops import icon
 from tasks.views import htmx
 from tasks.views.access import may_poll, may_view
 from tasks.views.addresses import whole_number
+from tasks.views.icons import icon
 from tasks.views.preferences import preferences_of
 from tasks.views.pulse import changed_pulse
 from tasks.views.rows import KINDS, build_rows, render_rows
@@ -65,7 +65,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     }
     table = _render_table(request, context)
     if context["as_fragment"]:
-        return htmx.either(HttpResponse(table))
+        return htmx.varied(HttpResponse(table))
     context |= {
         "table": table,
         "status_counts": htmx.render_part("status_counts.html", context),
@@ -74,7 +74,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     }
     if context["found"] and asked.status == (Status.DETECTION_EXCEPTION,):
         context["redetect_all"] = f"{reverse('tasks:bulk', args=['detect'])}?{asked.query()}"
-    return htmx.either(render(request, "tasks/list.html", context))
+    return htmx.varied(render(request, "tasks/list.html", context))
 
 
 def _render_table(request: HttpRequest, context: dict[str, Any]) -> SafeString:

@@ -61,10 +61,10 @@ def preferences_of(request: HttpRequest) -> dict[str, Any]:
     views = [View._make(row) for row in _VIEWS.rows([me])]
     others = {view.user_id for view in views} - {me}
     names = dict(get_user_model().objects.filter(pk__in=others).values_list("pk", "username")) if others else {}
-    kept = _PREFERENCES.rows([me])
+    kept = [Preference(hidden=hidden, density=density) for hidden, density in _PREFERENCES.rows([me])]
     return {
         "views": [(view, names.get(view.user_id, "")) for view in views],
-        "preference": Preference(**dict(zip(("hidden", "density"), kept[0], strict=True))) if kept else Preference(),
+        "preference": kept[0] if kept else Preference(),
         "columns": COLUMNS,
         "densities": Density.choices,
     }

@@ -13,6 +13,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests import axe
 from tests.chaos.conftest import SUBMISSION, Writer
 from tests.stack import PASSWORD, Stack
 
@@ -104,7 +105,7 @@ def wide_and_narrow(chromium: Browser, console: Stack, scheme: str) -> Iterator[
 
 def violations(page: Page, where: str) -> list[str]:
     """Return what axe-core finds on the page as it is."""
-    found = Axe().run(page).response["violations"]
+    found = Axe.from_file(axe.SCRIPT).run(page).response["violations"]
     return [f"{where}: {it['id']}: {it['help']}: {node['html'][:200]}" for it in found for node in it["nodes"]]
 
 

@@ -180,6 +180,7 @@ def test_nothing_shuts_anybody_out(chromium: Browser, demo: Stack, scheme: str) 
         "/alerts/1/",
         "/alerts/rules/",
         "/alerts/rules/1/",
+        "/alerts/rules/1/delete/",
         "/alerts/rules/new/",
     ]
     addresses += ["/alerts/recipients/", f"/tasks/{demo.task('payments-copy').pk}/alerts/"]
