@@ -19,9 +19,8 @@ $(RUNTIME): requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(TOOLS): tests/requirements.txt requirements.txt tests/axe.py | $(BIN)/python
+$(TOOLS): tests/requirements.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-	$(BIN)/python -m tests.axe
 	@touch $@ $(RUNTIME)
 
 # Stays in the foreground; ends web, worker and engine on Ctrl-C or SIGTERM, with tasks drained to a snapshot.

@@ -1,4 +1,4 @@
-"""See that the programs which some tests drive are on the machine; install them where that is possible (root, apt)."""
+"""Bring what tests drive and the machine lacks: programs by apt-get (as root), axe-core from the npm registry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+from tests import axe
 from tests.postgres import bin_dir
 
 #: program -> Debian package
@@ -14,6 +15,7 @@ WANTED = {"chromium": "chromium", "postgres": "postgresql"}
 
 
 def main() -> None:
+    axe.bring()
     there = {"chromium": shutil.which("chromium"), "postgres": bin_dir()}
     missing = [package for program, package in WANTED.items() if there[program] is None]
     if not missing:

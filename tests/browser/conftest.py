@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth import get_user_model
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -105,7 +104,7 @@ def wide_and_narrow(chromium: Browser, console: Stack, scheme: str) -> Iterator[
 
 def violations(page: Page, where: str) -> list[str]:
     """Return what axe-core finds on the page as it is."""
-    found = Axe.from_file(axe.SCRIPT).run(page).response["violations"]
+    found = axe.runner().run(page).response["violations"]
     return [f"{where}: {it['id']}: {it['help']}: {node['html'][:200]}" for it in found for node in it["nodes"]]
 
 
